@@ -1,0 +1,161 @@
+package lockclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	"github.com/go-logr/logr"
+	"github.com/google/uuid"
+)
+
+const (
+	defaultPartitionKey = "key"
+	maxDataBytes        = 256 << 10
+	minTTL              = time.Hour
+)
+
+// lock is the working state behind a DynamoDBLockClient: its checked configuration
+// and what it knows of the record.
+type lock struct {
+	name, identity   string
+	lease, heartbeat time.Duration
+	window           time.Duration // how long a tenure trusts one renewal
+	poll             time.Duration
+	maxClockSkew     time.Duration
+	reclaim          bool
+	clock            Clock
+	log              logr.Logger
+	store            *store
+
+	current atomic.Pointer[tenure] // the current or last tenure
+
+	// turn is a slot for one attempt or release at a time. Waiting for it respects a
+	// context, and heartbeats, HasLock and Lost never need it.
+	turn chan struct{}
+	// interrupt cancels the attempt that has the turn; nil when none has.
+	interrupt atomic.Pointer[context.CancelCauseFunc]
+
+	// Owned by whoever has the turn:
+	watch  watch    // what the record looked like, and since when
+	doubts []string // versions that attempts of ours wrote, or may yet write
+	claim  int64    // token of an ended tenure whose record may still stand; 0: none
+	seen   int64    // highest fencing token ever seen on this lock
+}
+
+// newLock checks every field and reports all that don't fit in one error.
+func newLock(c *DynamoDBLockClient) (*lock, error) {
+	var bad []error
+	refuse := func(field string, value any, remedy string) {
+		bad = append(bad, fmt.Errorf("%s is %v: %s", field, value, remedy))
+	}
+
+	if n := len(c.LockName); n == 0 || n > 2048 || !utf8.ValidString(c.LockName) {
+		refuse("LockName", quoted(c.LockName), "give a name of 1 to 2048 bytes of UTF-8")
+	}
+	heartbeat := c.HeartbeatPeriod
+	if heartbeat == 0 {
+		heartbeat = c.LeaseDuration / 3
+	}
+	switch {
+	case c.LeaseDuration <= 0:
+		refuse("LeaseDuration", c.LeaseDuration, "give a positive duration, e.g. 15s")
+	case c.LeaseDuration%time.Millisecond != 0:
+		refuse("LeaseDuration", c.LeaseDuration, "the record stores whole milliseconds; give a whole number of them")
+	case c.LeaseDuration > maxLease:
+		refuse("LeaseDuration", c.LeaseDuration, fmt.Sprintf("give at most %v", maxLease))
+	}
+	switch {
+	case c.HeartbeatPeriod < 0:
+		refuse("HeartbeatPeriod", c.HeartbeatPeriod, "give a positive duration, or 0 for LeaseDuration / 3")
+	case c.LeaseDuration > 0 && c.LeaseDuration < 2*heartbeat:
+		refuse("HeartbeatPeriod", heartbeat,
+			fmt.Sprintf("give at most half of LeaseDuration, %v, so that one failed heartbeat costs nothing", c.LeaseDuration/2))
+	}
+	if c.TableName == "" {
+		refuse("TableName", `""`, "name the DynamoDB table that holds the locks (EnsureTable makes one)")
+	}
+	if !utf8.ValidString(c.Identifier) || len(c.Identifier) > 2048 {
+		refuse("Identifier", quoted(c.Identifier), "give at most 2048 bytes of UTF-8, or leave it empty for a UUID")
+	}
+	if c.Client == nil || (reflect.ValueOf(c.Client).Kind() == reflect.Pointer && reflect.ValueOf(c.Client).IsNil()) {
+		refuse("Client", "nil", "give a DynamoDB client, e.g. dynamodb.New(session)")
+	}
+	partitionKey := c.PartitionKeyName
+	if partitionKey == "" {
+		partitionKey = defaultPartitionKey
+	}
+	if slices.Contains(recordAttributes, partitionKey) {
+		refuse("PartitionKeyName", quoted(partitionKey), "the record uses this attribute for something else; name the table's real key")
+	}
+	if (c.SortKeyName == "") != (c.SortKeyValue == "") {
+		refuse("SortKeyName, SortKeyValue", fmt.Sprintf("%q, %q", c.SortKeyName, c.SortKeyValue), "give both or neither")
+	}
+	if c.SortKeyName != "" && (c.SortKeyName == partitionKey || slices.Contains(recordAttributes, c.SortKeyName)) {
+		refuse("SortKeyName", quoted(c.SortKeyName), "the record uses this attribute for something else; name the table's real sort key")
+	}
+	if len(c.SortKeyValue) > 1024 || !utf8.ValidString(c.SortKeyValue) {
+		refuse("SortKeyValue", quoted(c.SortKeyValue), "give 1 to 1024 bytes of UTF-8")
+	}
+	if len(c.Data) > maxDataBytes {
+		refuse("Data", fmt.Sprintf("%d bytes", len(c.Data)), fmt.Sprintf("give at most %d; every heartbeat pays for the item's size", maxDataBytes))
+	}
+	if c.TTL != 0 && c.TTL < max(minTTL, 2*c.LeaseDuration) {
+		refuse("TTL", c.TTL, fmt.Sprintf("give %v or more (and two leases or more), or 0 for none: DynamoDB deletes what has expired, held or not",
+			minTTL))
+	}
+	if c.PollPeriod < 0 {
+		refuse("PollPeriod", c.PollPeriod, "give a positive duration, or 0 for HeartbeatPeriod")
+	}
+	if c.MaxClockSkew < 0 {
+		refuse("MaxClockSkew", c.MaxClockSkew, "give how far the clocks may differ, or 0 for never comparing them")
+	}
+	if c.ReclaimOnRestart && c.Identifier == "" {
+		refuse("ReclaimOnRestart", true, "it needs an Identifier that survives the restart; set Identifier")
+	}
+	if bad != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInvalidConfig, errors.Join(bad...))
+	}
+
+	l := &lock{
+		name:         c.LockName,
+		identity:     c.Identifier,
+		lease:        c.LeaseDuration,
+		heartbeat:    heartbeat,
+		window:       trustWindow(c.LeaseDuration),
+		poll:         c.PollPeriod,
+		maxClockSkew: c.MaxClockSkew,
+		reclaim:      c.ReclaimOnRestart,
+		clock:        c.Clock,
+		log:          c.Logger.WithValues("lock", c.LockName),
+		turn:         make(chan struct{}, 1),
+	}
+	if l.identity == "" {
+		id, err := uuid.NewRandom()
+		if err != nil {
+			return nil, fmt.Errorf("lockclient: make an Identifier: %w", err)
+		}
+		l.identity = id.String()
+	}
+	if l.poll == 0 {
+		l.poll = heartbeat
+	}
+	if l.clock == nil {
+		l.clock = systemClock{}
+	}
+	l.store = newStore(c, l, partitionKey)
+	return l, nil
+}
+
+// quoted shows a value in an error without flooding it.
+func quoted(s string) string {
+	if len(s) > 64 {
+		return fmt.Sprintf("%q... (%d bytes)", s[:64], len(s))
+	}
+	return fmt.Sprintf("%q", s)
+}

@@ -1,0 +1,208 @@
+package lockclient
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// A held lock costs no goroutine while nothing happens: a timer starts one for each
+// heartbeat, and it ends with the reply. So no reply, slow or missing, delays
+// another lock, and a heartbeat that hangs past its deadline is left behind and
+// another one sent.
+
+// armBeat sets the timer for the next heartbeat. Called with mu held.
+func (t *tenure) armBeat(pause time.Duration) {
+	t.stopBeat = t.lock.clock.AfterFunc(max(pause, 0), t.beat)
+}
+
+// beat sends one heartbeat.
+func (t *tenure) beat() {
+	l := t.lock
+	at := now(l.clock)
+	t.mu.Lock()
+	if t.ended || t.stopped {
+		t.mu.Unlock()
+		return
+	}
+	sent := t.odometer.fold(at)
+	remaining := l.window - (sent - t.renewed)
+	if remaining <= 0 {
+		t.mu.Unlock()
+		t.end(t.expired())
+		return
+	}
+	b := &heartbeat{tenure: t, sent: sent}
+	ctx, cancel := context.WithCancel(t.ctx)
+	timeout := attemptTimeout(remaining)
+	t.inFlight++
+	stopGuard := l.clock.AfterFunc(timeout, func() {
+		cancel()
+		b.failed(fmt.Errorf("%w: heartbeat after %v", errAttemptTimeout, timeout))
+	})
+	t.mu.Unlock()
+
+	err := l.store.renew(ctx, t.token, at)
+	stopGuard()
+	cancel()
+	b.done(err)
+	t.landed()
+}
+
+// heartbeat is one attempt at renewing.
+type heartbeat struct {
+	tenure  *tenure
+	sent    time.Duration // the tenure's odometer before the request left
+	settled bool          // its outcome, or its timeout, was acted on; guarded by tenure.mu
+}
+
+// done acts on the reply, also when it comes after the timeout: a confirmation is as
+// true then as it ever was, and so is a refusal.
+func (b *heartbeat) done(err error) {
+	t := b.tenure
+	if err == nil {
+		b.confirmed()
+		return
+	}
+	if failed, refused := conditionFailed(err); refused {
+		t.refuted(decodeRecord(failed.Item), err)
+		return
+	}
+	b.failed(err)
+}
+
+// confirmed moves the trust window on, to start where the request was sent.
+func (b *heartbeat) confirmed() {
+	t := b.tenure
+	t.mu.Lock()
+	if t.ended {
+		t.mu.Unlock()
+		return
+	}
+	at := t.odometer.fold(now(t.lock.clock))
+	if at-t.renewed >= t.lock.window {
+		// The window closed before this reply came; somebody may have been told already.
+		t.mu.Unlock()
+		t.end(t.expired())
+		return
+	}
+	t.renewed = max(t.renewed, b.sent)
+	t.failures, t.lastFault = 0, nil
+	if !b.settled {
+		b.settled = true
+		if !t.stopped {
+			t.armBeat(t.lock.heartbeat - (at - b.sent))
+		}
+	}
+	t.mu.Unlock()
+	t.lock.log.V(1).Info("heartbeat", "fencingToken", t.token, "took", at-b.sent)
+}
+
+// failed has the heartbeat sent again soon: with jitter, with growing pauses, and for
+// as long as the window is open.
+func (b *heartbeat) failed(err error) {
+	t := b.tenure
+	t.mu.Lock()
+	if b.settled || t.ended {
+		t.mu.Unlock()
+		return
+	}
+	b.settled = true
+	t.failures++
+	failures := t.failures
+	t.lastFault = err
+	pause := backoff(failures, t.lock.heartbeat)
+	if !t.stopped {
+		t.armBeat(pause)
+	}
+	t.mu.Unlock()
+	t.lock.log.V(1).Info("heartbeat failed, will retry", "fencingToken", t.token, "failures", failures, "pause", pause, "error", err.Error())
+}
+
+// refuted ends the tenure: the condition of a write that named it has failed.
+func (t *tenure) refuted(found *record, err error) {
+	t.disown()
+	t.end(lostTo(t.lock.name, found, err))
+}
+
+// lostTo says in whose hands the record is instead.
+func lostTo(name string, found *record, err error) error {
+	switch {
+	case found.version.dialect == dialectEmpty:
+		return fmt.Errorf("%w: lock %q: its item was deleted or changed by somebody else: %w", ErrLockLost, name, err)
+	case found.released():
+		return fmt.Errorf("%w: lock %q was released by %q: %w", ErrLockLost, name, found.item.Owner, err)
+	default:
+		return fmt.Errorf("%w: lock %q is now held by %q (fencing token %d): %w", ErrLockLost, name, found.item.Owner, found.item.FencingToken, err)
+	}
+}
+
+// landed notes that a heartbeat's goroutine is about to end.
+func (t *tenure) landed() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.inFlight--
+	if t.inFlight == 0 && t.drained != nil {
+		close(t.drained)
+		t.drained = nil
+	}
+}
+
+// drain waits until no heartbeat is in flight, or ctx is done. The tenure has ended,
+// so that none starts, and those under way were cancelled; a client that ignores
+// its context must not keep its caller here, and need not: a heartbeat that lands
+// after the release fails its condition.
+func (t *tenure) drain(ctx context.Context) {
+	t.mu.Lock()
+	if t.inFlight == 0 {
+		t.mu.Unlock()
+		return
+	}
+	if t.drained == nil {
+		t.drained = make(chan struct{})
+	}
+	drained := t.drained
+	t.mu.Unlock()
+	ctx, cancel := t.lock.clockTimeout(ctx, attemptTimeout(t.lock.heartbeat)/4)
+	defer cancel()
+	select {
+	case <-drained:
+	case <-ctx.Done():
+	}
+}
+
+func (t *tenure) stopHeartbeat() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.ended || t.stopped {
+		return
+	}
+	t.stopped = true
+	t.stopBeat()
+	t.lock.log.V(1).Info("heartbeats stop", "fencingToken", t.token)
+}
+
+// resumeHeartbeat undoes stopHeartbeat for a lock that is still held.
+func (t *tenure) resumeHeartbeat() {
+	at := now(t.lock.clock)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.ended || !t.stopped {
+		return
+	}
+	t.stopped = false
+	t.armBeat(t.lock.heartbeat - (t.odometer.read(at) - t.renewed))
+}
+
+// backoff is the pause after the n-th failure in a row, between half and all of
+// 50 ms x 2^(n-1), bounded by half a period so that several tries fit in a lease.
+func backoff(n int, period time.Duration) time.Duration {
+	ceiling := max(period/2, time.Millisecond)
+	pause := min(50*time.Millisecond, max(period/10, time.Millisecond))
+	for i := 1; i < n && pause < ceiling; i++ {
+		pause *= 2
+	}
+	pause = min(pause, ceiling)
+	return pause/2 + rand.N(pause/2+1)
+}

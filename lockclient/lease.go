@@ -1,0 +1,243 @@
+package lockclient
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// Clock is time as one machine sees it. A nil Clock field is the system's; other
+// ones are for tests: skewed rates, jumps, suspended or paused machines. Its methods
+// are called concurrently.
+type Clock interface {
+	// Monotonic is the time since an arbitrary start. It never goes back, and on Linux
+	// stands still while the machine is suspended.
+	Monotonic() time.Duration
+	// Wall is the wall clock. It may jump either way.
+	Wall() time.Time
+	// AfterFunc calls f in a goroutine of its own when d has passed on the monotonic
+	// clock; stop prevents that and reports whether it did, as time.Timer.Stop.
+	AfterFunc(d time.Duration, f func()) (stop func() bool)
+}
+
+type systemClock struct{}
+
+var processStart = time.Now()
+
+func (systemClock) Monotonic() time.Duration { return time.Since(processStart) }
+func (systemClock) Wall() time.Time          { return time.Now() }
+func (systemClock) AfterFunc(d time.Duration, f func()) func() bool {
+	return time.AfterFunc(d, f).Stop
+}
+
+// instant is one moment on both clocks.
+type instant struct {
+	mono time.Duration
+	wall int64 // nanoseconds since 1970
+}
+
+func now(c Clock) instant {
+	if _, ok := c.(systemClock); ok { // one reading instead of two
+		t := time.Now()
+		return instant{mono: t.Sub(processStart), wall: t.UnixNano()}
+	}
+	return instant{mono: c.Monotonic(), wall: c.Wall().UnixNano()}
+}
+
+// trustWindow is how long a holder believes in one acknowledged write: 1 % less
+// than waiters wait, for clocks whose rates differ.
+func trustWindow(lease time.Duration) time.Duration { return lease / 100 * 99 }
+
+// odometer counts time that has passed, always the larger of what the two clocks
+// say: the wall clock goes on through a suspend, the monotonic one through a wall
+// clock that is set back. Folding often narrows the one case that fools it, a
+// suspend and a setback between two folds.
+type odometer struct {
+	total time.Duration
+	mark  instant
+}
+
+func (o *odometer) read(at instant) time.Duration {
+	return o.total + max(at.mono-o.mark.mono, time.Duration(at.wall-o.mark.wall), 0)
+}
+
+func (o *odometer) fold(at instant) time.Duration {
+	o.total, o.mark = o.read(at), at
+	return o.total
+}
+
+// tenure is the time from one won lock to its end.
+type tenure struct {
+	lock  *lock
+	token int64
+	lost  chan struct{} // closed at the end
+
+	// ctx is done at the end: it cancels the requests that are under way.
+	ctx    context.Context
+	cancel context.CancelFunc
+
+	mu       sync.Mutex // guards what follows; never held across a request
+	odometer odometer
+	renewed  time.Duration // odometer when the last acknowledged write was sent
+	ended    bool
+	err      error // why it ended; nil: released
+	owed     bool  // the record may still carry this tenure
+
+	stopped   bool // by StopHeartbeat
+	stopWatch func() bool
+	stopBeat  func() bool
+	failures  int   // heartbeats that failed since the last confirmed one
+	lastFault error // why the last of them failed
+	inFlight  int
+	drained   chan struct{} // closed when ended and none in flight; nil until someone waits
+}
+
+// begin makes the won attempt the current tenure. sent is the odometer that was
+// started before the winning request left. It returns ErrLeaseExpired when the
+// reply took so long that there is nothing left to trust.
+func (l *lock) begin(token int64, sent odometer) (*tenure, error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	t := &tenure{lock: l, token: token, lost: make(chan struct{}), ctx: ctx, cancel: cancel, odometer: sent, owed: true}
+	t.mu.Lock()
+	age := t.odometer.fold(now(l.clock))
+	if age >= l.window {
+		t.mu.Unlock()
+		cancel()
+		return nil, fmt.Errorf("%w: lock %q was won, but the reply took %v of a lease of %v", ErrLeaseExpired, l.name, age, l.lease)
+	}
+	t.armWatch(age)
+	t.armBeat(l.heartbeat - age)
+	t.mu.Unlock()
+	l.current.Store(t)
+	l.log.V(0).Info("tenure begins", "owner", l.identity, "fencingToken", token, "lease", l.lease)
+	return t, nil
+}
+
+// holds is HasLock.
+func (t *tenure) holds() (bool, error) {
+	_, held := t.age()
+	if held {
+		return true, nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return false, t.err
+}
+
+// age is the time since the last acknowledged write was sent. A tenure that turns
+// out to be too old ends here and now, so that no later jump of a clock, and no late
+// reply, revives it.
+func (t *tenure) age() (time.Duration, bool) {
+	at := now(t.lock.clock)
+	t.mu.Lock()
+	ended, age := t.ended, t.odometer.read(at)-t.renewed
+	t.mu.Unlock()
+	if ended {
+		return 0, false
+	}
+	if age >= t.lock.window {
+		t.end(t.expired())
+		return 0, false
+	}
+	return age, true
+}
+
+// armWatch sets the timer that ends the tenure by itself. It comes round more often
+// than the window demands, because it must notice that the machine has slept: the
+// timer did too. Called with mu held.
+func (t *tenure) armWatch(age time.Duration) {
+	pause := min(t.lock.window-age, max(t.lock.heartbeat/4, 5*time.Millisecond))
+	t.stopWatch = t.lock.clock.AfterFunc(pause, t.keepWatch)
+}
+
+func (t *tenure) keepWatch() {
+	t.mu.Lock()
+	if t.ended {
+		t.mu.Unlock()
+		return
+	}
+	age := t.odometer.fold(now(t.lock.clock)) - t.renewed
+	if age < t.lock.window {
+		t.armWatch(age)
+		t.mu.Unlock()
+		return
+	}
+	t.mu.Unlock()
+	t.end(t.expired())
+}
+
+// expired explains an unrenewed lease.
+func (t *tenure) expired() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.stopped:
+		return fmt.Errorf("%w: lock %q ran out after StopHeartbeat", ErrLeaseExpired, t.lock.name)
+	case t.lastFault != nil:
+		return fmt.Errorf("%w: lock %q: %d heartbeats failed within %v, the last: %w", ErrLeaseExpired, t.lock.name, t.failures, t.lock.window, t.lastFault)
+	default:
+		return fmt.Errorf("%w: lock %q: no heartbeat was confirmed within %v (this process or machine stood still, or DynamoDB didn't answer)",
+			ErrLeaseExpired, t.lock.name, t.lock.window)
+	}
+}
+
+// end ends the tenure once; later calls change nothing. err nil means that it was
+// given up, not lost.
+func (t *tenure) end(err error) {
+	t.mu.Lock()
+	if t.ended {
+		t.mu.Unlock()
+		return
+	}
+	t.ended, t.err = true, err
+	t.stopWatch()
+	if t.stopBeat != nil {
+		t.stopBeat()
+	}
+	t.mu.Unlock()
+	t.cancel()
+	close(t.lost)
+	if err != nil {
+		t.lock.log.V(0).Info("tenure lost", "fencingToken", t.token, "why", err.Error())
+	} else {
+		t.lock.log.V(0).Info("tenure ends", "fencingToken", t.token)
+	}
+}
+
+// disown notes that the record is certainly not this tenure's any more.
+func (t *tenure) disown() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.owed = false
+}
+
+// clockTimeout is context.WithTimeout on the lock's clock.
+func (l *lock) clockTimeout(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := l.clock.AfterFunc(d, func() { cancel(errAttemptTimeout) })
+	return ctx, func() {
+		stop()
+		cancel(context.Canceled)
+	}
+}
+
+// sleep waits for d on the lock's clock; false when ctx was done first.
+func (l *lock) sleep(ctx context.Context, d time.Duration) bool {
+	woken := make(chan struct{})
+	stop := l.clock.AfterFunc(d, func() { close(woken) })
+	select {
+	case <-woken:
+		return true
+	case <-ctx.Done():
+		stop()
+		return false
+	}
+}
+
+// attemptTimeout is how long one request may take when remaining is all there is:
+// half of it, so that a hung one leaves time for another, but neither longer than
+// any healthy request takes nor so short that a slow one never succeeds.
+func attemptTimeout(remaining time.Duration) time.Duration {
+	return min(max(remaining/2, time.Second), 5*time.Second, remaining)
+}

@@ -1,0 +1,79 @@
+package lockclient
+
+import (
+	"context"
+	"time"
+)
+
+// removeLock is RemoveLockWithContext.
+func (l *lock) removeLock(ctx context.Context) error {
+	l.giveUp() // first of all, whatever happens to the requests
+	if interrupt := l.interrupt.Load(); interrupt != nil {
+		(*interrupt)(ErrInterrupted)
+	}
+	select {
+	case l.turn <- struct{}{}:
+	case <-ctx.Done():
+		return contextError(ctx)
+	}
+	defer func() { <-l.turn }()
+	t := l.giveUp() // an attempt may have won until now
+	token := l.claim
+	if t != nil {
+		t.drain(ctx)
+		if token == 0 {
+			token = t.debt()
+		}
+	}
+	if token == 0 && len(l.doubts) == 0 {
+		return nil
+	}
+	for failures := 1; ; failures++ {
+		err := l.sendRelease(ctx, token)
+		if err == nil {
+			return nil
+		}
+		if isPermanent(err) || !l.sleep(ctx, backoff(failures, l.heartbeat)) {
+			return err
+		}
+		l.log.V(1).Info("release failed, will retry", "failures", failures, "error", err.Error())
+	}
+}
+
+// giveUp ends the current tenure, if there is one, before anybody else is let in.
+func (l *lock) giveUp() *tenure {
+	t := l.current.Load()
+	if t != nil {
+		t.end(nil)
+	}
+	return t
+}
+
+// sendRelease frees the record if it is the tenure with this token or one of our
+// doubtful attempts. A failed condition is as good: then it is not ours.
+func (l *lock) sendRelease(ctx context.Context, token int64) error {
+	doubts := l.doubts
+	_, err := ask(ctx, l, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, l.store.release(ctx, token, doubts)
+	})
+	if _, refused := conditionFailed(err); err != nil && !refused {
+		return l.store.failure("release", err)
+	}
+	l.disclaim()
+	l.doubts, l.watch = nil, watch{}
+	l.log.V(1).Info("released", "fencingToken", token, "wasOurs", err == nil)
+	return nil
+}
+
+// freeDoubts releases what an attempt without an answer may have taken: once, and for
+// no longer than a caller who has given up can be kept waiting.
+func (l *lock) freeDoubts() {
+	if len(l.doubts) == 0 {
+		return
+	}
+	ctx, cancel := l.clockTimeout(context.Background(), min(l.heartbeat, time.Second))
+	defer cancel()
+	if err := l.sendRelease(ctx, 0); err != nil {
+		l.log.V(1).Info("an unanswered acquire could not be freed; it will run out", "error", err.Error())
+	}
+}

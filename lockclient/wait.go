@@ -1,0 +1,157 @@
+package lockclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// watch is what a waiter knows of a record that isn't its own: how it looked, and
+// since when it has looked so. A holder is dead when its version has stayed the same
+// for the whole lease that came with it.
+type watch struct {
+	record *record
+	// since is when the reply that first showed this version had *arrived*, on the
+	// monotonic clock: later than the holder began to count.
+	since time.Duration
+	lease time.Duration
+	// expired: MaxClockSkew allows to believe the recorded expiry, and it has passed.
+	expired bool
+}
+
+// observe takes note of a record. A read that was not consistent may show an older
+// one than is known already; that says nothing.
+func (l *lock) observe(found *record, consistent bool) {
+	l.seen = max(l.seen, found.item.FencingToken)
+	w := &l.watch
+	if w.record == nil || (found.version != w.record.version && (consistent || !found.olderThan(w.record))) {
+		*w = watch{record: found, since: l.clock.Monotonic(), lease: found.item.LeaseDuration}
+		if w.lease <= 0 {
+			w.lease = max(l.lease, unknownLease)
+		}
+	}
+	if l.maxClockSkew > 0 && !w.record.expiresAt.IsZero() && l.clock.Wall().Sub(w.record.expiresAt) > l.maxClockSkew {
+		w.expired = true
+	}
+}
+
+// olderThan reports whether the records are of one line of tenures and r was written
+// before other.
+func (r *record) olderThan(other *record) bool {
+	mine, theirs := r.item.FencingToken, other.item.FencingToken
+	if mine == 0 || theirs == 0 {
+		return false
+	}
+	return mine < theirs || mine == theirs && r.count < other.count
+}
+
+// remaining is how long the record must yet stay unchanged before its holder is dead.
+func (w *watch) remaining(l *lock) time.Duration {
+	return w.lease - (l.clock.Monotonic() - w.since)
+}
+
+// over reports whether the holder is dead.
+func (w *watch) over(l *lock) bool {
+	return w.expired || w.remaining(l) <= 0
+}
+
+// refusal is the error for a lock that another holds.
+func (l *lock) refusal(cause error) error {
+	w := &l.watch
+	e := &LockHeldError{
+		LockName:      l.name,
+		Owner:         w.record.item.Owner,
+		FencingToken:  w.record.item.FencingToken,
+		LeaseDuration: w.lease,
+		RetryAfter:    l.nextPoll(),
+		cause:         cause,
+	}
+	l.log.V(2).Info("held by another", "owner", e.Owner, "fencingToken", e.FencingToken, "retryAfter", e.RetryAfter)
+	return e
+}
+
+// nextPoll is the pause until a poll can tell anything new: one period, a little
+// less by jitter so that waiters spread, and no longer than the watched lease.
+func (l *lock) nextPoll() time.Duration {
+	pause := l.poll - rand.N(l.poll/5+1)
+	return max(min(pause, l.watch.remaining(l)), time.Millisecond)
+}
+
+// pollLock is PollLock.
+func (l *lock) pollLock(ctx context.Context) (bool, error) {
+	return l.inTurn(ctx, func(ctx context.Context) (bool, error) {
+		if l.watch.record == nil || l.watch.over(l) {
+			return l.attempt(ctx)
+		}
+		found, err := l.read(ctx, false)
+		if err != nil {
+			return false, err
+		}
+		if found.version.dialect == dialectEmpty || found.version.dialect == dialectNone ||
+			found.released() && !found.olderThan(l.watch.record) {
+			return l.attempt(ctx)
+		}
+		if !found.released() {
+			l.observe(found, false)
+		}
+		if l.watch.over(l) {
+			return l.attempt(ctx)
+		}
+		return false, l.refusal(nil)
+	})
+}
+
+// read fetches and decodes the record.
+func (l *lock) read(ctx context.Context, consistent bool) (*record, error) {
+	found, err := ask(ctx, l, func(ctx context.Context) (*record, error) {
+		attributes, err := l.store.read(ctx, consistent)
+		return decodeRecord(attributes), err
+	})
+	if err == nil {
+		return found, nil
+	}
+	if ctx.Err() != nil {
+		return nil, contextError(ctx)
+	}
+	return nil, l.store.failure("read", err)
+}
+
+// waitForLock is WaitForLock.
+func (l *lock) waitForLock(ctx context.Context) error {
+	var last error
+	for failures := 0; ; {
+		held, err := l.pollLock(ctx)
+		if held {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return l.gaveUp(err, last)
+		}
+		var pause time.Duration
+		var refused *LockHeldError
+		switch {
+		case errors.As(err, &refused):
+			failures, pause = 0, refused.RetryAfter
+		case isPermanent(err):
+			return err
+		default:
+			failures++
+			pause = backoff(failures, 2*l.poll)
+			l.log.V(1).Info("poll failed, will retry", "failures", failures, "pause", pause, "error", err.Error())
+		}
+		last = err
+		if !l.sleep(ctx, pause) {
+			return l.gaveUp(contextError(ctx), last)
+		}
+	}
+}
+
+// gaveUp says why waiting ended, and what it was last waiting for.
+func (l *lock) gaveUp(err, last error) error {
+	if last == nil || errors.Is(err, last) {
+		return fmt.Errorf("lockclient: waiting for lock %q: %w", l.name, err)
+	}
+	return fmt.Errorf("lockclient: waiting for lock %q: %w (last: %w)", l.name, err, last)
+}
