@@ -130,7 +130,7 @@ func (l *lock) attempt(ctx context.Context) (bool, error) {
 		if found.version.dialect == dialectNone {
 			return false, l.store.notALock()
 		}
-		l.observe(found, true)
+		l.observe(found, at.mono, true)
 		if again && (found.released() || l.watch.over(l)) {
 			continue // given up since, or MaxClockSkew says that its holder is dead
 		}

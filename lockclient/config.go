@@ -27,6 +27,7 @@ type lock struct {
 	lease, heartbeat time.Duration
 	window           time.Duration // how long a tenure trusts one renewal
 	poll             time.Duration
+	pollsAtWill      bool // PollPeriod was given
 	maxClockSkew     time.Duration
 	reclaim          bool
 	clock            Clock
@@ -129,6 +130,7 @@ func newLock(c *DynamoDBLockClient) (*lock, error) {
 		heartbeat:    heartbeat,
 		window:       trustWindow(c.LeaseDuration),
 		poll:         c.PollPeriod,
+		pollsAtWill:  c.PollPeriod > 0,
 		maxClockSkew: c.MaxClockSkew,
 		reclaim:      c.ReclaimOnRestart,
 		clock:        c.Clock,

@@ -156,7 +156,7 @@ func (s *store) failure(doing string, err error) error {
 		e.permanent = true
 		message := strings.ToLower(err.Error())
 		switch {
-		case strings.Contains(message, "key element") || strings.Contains(message, "number of conditions on the keys") ||
+		case strings.Contains(message, "key element") || strings.Contains(message, "required keys") || strings.Contains(message, "number of conditions on the keys") ||
 			strings.Contains(message, "provided key") || strings.Contains(message, "type mismatch for key"):
 			e.kind = ErrTableMismatch
 			e.remedy = fmt.Sprintf("this client uses %s; set PartitionKeyName, SortKeyName and SortKeyValue to the table's key, which must be of type S", s.keyText())

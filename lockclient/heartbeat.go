@@ -43,7 +43,7 @@ func (t *tenure) beat() {
 	})
 	t.mu.Unlock()
 
-	err := l.store.renew(ctx, t.token, at)
+	err := l.store.renew(ctx, t.token, at, false)
 	stopGuard()
 	cancel()
 	b.done(err)
@@ -170,6 +170,28 @@ func (t *tenure) drain(ctx context.Context) {
 	case <-drained:
 	case <-ctx.Done():
 	}
+}
+
+// announce is AnnounceRelease: a heartbeat with a notice in it.
+func (t *tenure) announce(ctx context.Context) error {
+	l := t.lock
+	at := now(l.clock)
+	t.mu.Lock()
+	b := &heartbeat{tenure: t, sent: t.odometer.fold(at), settled: true} // the timer's heartbeats go on as they are
+	t.mu.Unlock()
+	_, err := ask(ctx, l, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, l.store.renew(ctx, t.token, at, true)
+	})
+	if err != nil {
+		if failed, refused := conditionFailed(err); refused {
+			t.refuted(decodeRecord(failed.Item), err)
+			_, err = t.holds()
+			return err
+		}
+		return l.store.failure("announce the release of", err)
+	}
+	b.confirmed()
+	return nil
 }
 
 func (t *tenure) stopHeartbeat() {

@@ -107,7 +107,7 @@ func (l *lock) begin(token int64, sent odometer) (*tenure, error) {
 		return nil, fmt.Errorf("%w: lock %q was won, but the reply took %v of a lease of %v", ErrLeaseExpired, l.name, age, l.lease)
 	}
 	t.armWatch(age)
-	t.armBeat(l.heartbeat - age)
+	t.armBeat(begun.firstBeat(t.odometer.mark.mono, l.heartbeat) - age)
 	t.mu.Unlock()
 	l.current.Store(t)
 	l.log.V(0).Info("tenure begins", "owner", l.identity, "fencingToken", token, "lease", l.lease)

@@ -22,6 +22,7 @@ const (
 	attrHeartbeat = "heartbeatPeriod"
 	attrExpires   = "expiresAt"
 	attrTTL       = "ttl"
+	attrReleasing = "isReleasing"
 
 	// dynamodb-lock-client-golang v0.1.0 writes these two and the key.
 	attrSeedOwner  = "identifier"
@@ -29,7 +30,7 @@ const (
 )
 
 var recordAttributes = []string{attrOwner, attrLease, attrVersion, attrReleased, attrData,
-	attrToken, attrCount, attrHeartbeat, attrExpires, attrTTL, attrSeedOwner, attrSeedExpiry}
+	attrToken, attrCount, attrHeartbeat, attrExpires, attrTTL, attrReleasing, attrSeedOwner, attrSeedExpiry}
 
 // releasedMark is the only value of isReleased that any of the clients writes.
 const releasedMark = "1"
@@ -88,6 +89,7 @@ type record struct {
 	version   version
 	count     int64     // heartbeatCount, 0 when absent
 	expiresAt time.Time // zero when absent
+	releasing bool      // its holder has announced a release
 }
 
 // released reports whether nobody holds the lock.
@@ -108,6 +110,7 @@ func decodeRecord(attributes map[string]*dynamodb.AttributeValue) *record {
 		r.item.Owner, _ = stringOf(attributes[attrOwner])
 		mark, _ := stringOf(attributes[attrReleased])
 		r.item.Released = mark == releasedMark
+		_, r.releasing = stringOf(attributes[attrReleasing])
 	} else if _, present := attributes[attrVersion]; !present {
 		owner, hasOwner := stringOf(attributes[attrSeedOwner])
 		expiry := numberText(attributes[attrSeedExpiry])

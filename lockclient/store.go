@@ -119,7 +119,7 @@ func (s *store) acquire(ctx context.Context, number string, c claims, seen int64
 		e.name(attrToken) + " = if_not_exists(" + e.name(attrToken) + ", " + e.value(integer(start)) + ") + " + e.value(integer(1)),
 	}
 	set = append(set, s.renewal(e, number, at)...)
-	remove := []string{e.name(attrReleased), e.name(attrSeedOwner), e.name(attrSeedExpiry)}
+	remove := []string{e.name(attrReleased), e.name(attrReleasing), e.name(attrSeedOwner), e.name(attrSeedExpiry)}
 	if s.data != nil {
 		set = append(set, e.name(attrData)+" = "+e.value(&dynamodb.AttributeValue{B: s.data}))
 	}
@@ -178,15 +178,19 @@ func (s *store) ours(e *expression, token int64) string {
 		" AND attribute_not_exists(" + e.name(attrReleased) + ")"
 }
 
-// renew is one heartbeat.
-func (s *store) renew(ctx context.Context, token int64, at instant) error {
+// renew is one heartbeat; announce marks the record as about to be released.
+func (s *store) renew(ctx context.Context, token int64, at instant, announce bool) error {
 	number, err := newVersion()
 	if err != nil {
 		return err
 	}
 	e := newExpression()
 	condition := s.ours(e, token)
-	update := "SET " + strings.Join(s.renewal(e, number, at), ", ") + " ADD " + e.name(attrCount) + " " + e.value(integer(1))
+	set := s.renewal(e, number, at)
+	if announce {
+		set = append(set, e.name(attrReleasing)+" = "+e.value(text(releasedMark)))
+	}
+	update := "SET " + strings.Join(set, ", ") + " ADD " + e.name(attrCount) + " " + e.value(integer(1))
 	_, err = s.client.UpdateItemWithContext(ctx, &dynamodb.UpdateItemInput{
 		TableName:                           &s.table,
 		Key:                                 s.key,

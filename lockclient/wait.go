@@ -17,20 +17,39 @@ type watch struct {
 	// monotonic clock: later than the holder began to count.
 	since time.Duration
 	lease time.Duration
+	phase phase
+	// announced is when its holder was first seen to have announced a release; 0: not.
+	announced time.Duration
 	// expired: MaxClockSkew allows to believe the recorded expiry, and it has passed.
 	expired bool
 }
 
-// observe takes note of a record. A read that was not consistent may show an older
-// one than is known already; that says nothing.
-func (l *lock) observe(found *record, consistent bool) {
+// observe takes note of a record that a reply to a request sent then has just
+// brought. A read that was not consistent may show an older one than is known
+// already; that says nothing.
+func (l *lock) observe(found *record, sent time.Duration, consistent bool) {
 	l.seen = max(l.seen, found.item.FencingToken)
+	arrived := l.clock.Monotonic()
 	w := &l.watch
-	if w.record == nil || (found.version != w.record.version && (consistent || !found.olderThan(w.record))) {
-		*w = watch{record: found, since: l.clock.Monotonic(), lease: found.item.LeaseDuration}
-		if w.lease <= 0 {
-			w.lease = max(l.lease, unknownLease)
+	switch {
+	case w.record != nil && found.version == w.record.version,
+		w.record != nil && !consistent && found.olderThan(w.record):
+		w.phase.unchanged(sent)
+	default:
+		next := watch{record: found, since: arrived, lease: found.item.LeaseDuration}
+		if next.lease <= 0 {
+			next.lease = max(l.lease, unknownLease)
 		}
+		if renewals := found.renewalsSince(w.record); renewals > 0 {
+			next.phase, next.announced = w.phase, w.announced
+			next.phase.renewed(sent, arrived, renewals)
+		} else {
+			next.phase = newPhase(found.item.HeartbeatPeriod, next.lease, sent, arrived)
+		}
+		if found.releasing && next.announced == 0 {
+			next.announced = max(arrived, 1)
+		}
+		*w = next
 	}
 	if l.maxClockSkew > 0 && !w.record.expiresAt.IsZero() && l.clock.Wall().Sub(w.record.expiresAt) > l.maxClockSkew {
 		w.expired = true
@@ -45,6 +64,16 @@ func (r *record) olderThan(other *record) bool {
 		return false
 	}
 	return mine < theirs || mine == theirs && r.count < other.count
+}
+
+// renewalsSince is how many heartbeats of one tenure lie between two records; 0 when
+// that can't be told.
+func (r *record) renewalsSince(earlier *record) int64 {
+	if earlier == nil || r.item.FencingToken == 0 || r.item.FencingToken != earlier.item.FencingToken ||
+		r.item.HeartbeatPeriod != earlier.item.HeartbeatPeriod {
+		return 0
+	}
+	return max(r.count-earlier.count, 0)
 }
 
 // remaining is how long the record must yet stay unchanged before its holder is dead.
@@ -72,11 +101,31 @@ func (l *lock) refusal(cause error) error {
 	return e
 }
 
-// nextPoll is the pause until a poll can tell anything new: one period, a little
-// less by jitter so that waiters spread, and no longer than the watched lease.
+// closePoll is the pause between polls right after a holder has announced a release.
+const closePoll = 40 * time.Millisecond
+
+// nextPoll is the pause until a poll can tell anything new: until just after the
+// holder's next heartbeat where that can be foretold, else one period, a little less
+// by jitter so that waiters spread; never longer than the watched lease or a
+// PollPeriod.
 func (l *lock) nextPoll() time.Duration {
+	w := &l.watch
 	pause := l.poll - rand.N(l.poll/5+1)
-	return max(min(pause, l.watch.remaining(l)), time.Millisecond)
+	if w.phase.period > 0 {
+		foretold := w.phase.next() - l.clock.Monotonic()
+		if l.pollsAtWill {
+			foretold = min(foretold, pause)
+		}
+		pause = foretold
+	}
+	if w.announced != 0 {
+		// Closely at first, since most work ends soon when told to; then less and less, so
+		// that a holder that announced and stayed, or died, costs little.
+		drained := l.clock.Monotonic() - w.announced
+		pause = min(pause, max(closePoll, drained/32))
+		pause -= rand.N(pause/4 + 1)
+	}
+	return max(min(pause, w.remaining(l)), time.Millisecond)
 }
 
 // pollLock is PollLock.
@@ -85,6 +134,7 @@ func (l *lock) pollLock(ctx context.Context) (bool, error) {
 		if l.watch.record == nil || l.watch.over(l) {
 			return l.attempt(ctx)
 		}
+		sent := l.clock.Monotonic()
 		found, err := l.read(ctx, false)
 		if err != nil {
 			return false, err
@@ -94,7 +144,7 @@ func (l *lock) pollLock(ctx context.Context) (bool, error) {
 			return l.attempt(ctx)
 		}
 		if !found.released() {
-			l.observe(found, false)
+			l.observe(found, sent, false)
 		}
 		if l.watch.over(l) {
 			return l.attempt(ctx)

@@ -1,0 +1,75 @@
+package lockclient
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// phase is what a waiter has learned of the moments at which a holder renews, so
+// that it can poll just after each of them: a renewal that is seen late is counted
+// late, and a crashed holder replaced as much later.
+//
+// The holder renews once a recorded period. All that polls tell is that a renewal
+// fell between the last poll that didn't show it and the first that did; the interval
+// (after, by] narrows from heartbeat to heartbeat, first by halving it, then by the
+// polls that come too early. No clock but the waiter's own monotonic one is used.
+//
+//	         after        by                 after+P  half  by+P+margin
+//	───────────┼╌╌renewal╌╌┼───────────────────┼╌╌╌╌╌╌╌┼╌╌╌╌╌╌┼┼──────►
+//	                                             poll here while wide ┘└ and here once narrow
+type phase struct {
+	period    time.Duration // the holder's; 0: not recorded, and nothing can be predicted
+	tolerance time.Duration // an interval this narrow is narrow enough
+	after, by time.Duration // the renewal that is seen now was written in between
+	polled    time.Duration // when the last poll was sent
+	early     int           // polls since then that did not show the next renewal
+}
+
+// newPhase starts from the first sight of a record, written at some time within the
+// last period if its holder is alive.
+func newPhase(period, lease, sent, arrived time.Duration) phase {
+	return phase{
+		period:    period,
+		tolerance: max(lease/100, time.Millisecond),
+		after:     arrived - period,
+		by:        arrived,
+		polled:    sent,
+	}
+}
+
+// renewed takes in a poll that showed n renewals more than the one before.
+func (p *phase) renewed(sent, arrived time.Duration, n int64) {
+	ahead := time.Duration(n) * p.period
+	seen := phase{after: p.polled + ahead - p.period, by: arrived}
+	// What was known, moved on by as many periods, narrows what was seen.
+	after, by := max(seen.after, p.after+ahead), min(seen.by, p.by+ahead)
+	if by <= after { // the holder's rhythm has changed: believe what was seen
+		after, by = min(seen.after, arrived), arrived
+	}
+	p.after, p.by, p.polled, p.early = after, by, sent, 0
+}
+
+// unchanged takes in a poll that showed no renewal.
+func (p *phase) unchanged(sent time.Duration) {
+	p.polled = sent
+	p.early++
+	if earlier := sent - p.period; earlier > p.after {
+		p.after = min(earlier, p.by)
+	}
+}
+
+// next is when to poll next, on the waiter's clock.
+func (p *phase) next() time.Duration {
+	margin := p.tolerance/2 + rand.N(p.tolerance/2+1)
+	due := p.by + p.period
+	switch {
+	case p.early == 0 && p.by-p.after > 2*p.tolerance:
+		return p.after + (p.by-p.after)/2 + p.period
+	case p.polled < due:
+		return due + margin
+	default:
+		// The holder is late, or its rhythm has changed, or it is dead: look again soon,
+		// then less and less often.
+		return p.polled + min(margin<<min(p.early, 16), p.period)
+	}
+}
