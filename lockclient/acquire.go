@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	awsrequest "github.com/aws/aws-sdk-go/aws/request"
 )
 
 const (
@@ -35,6 +37,7 @@ func (l *lock) inTurn(ctx context.Context, step func(context.Context) (bool, err
 		return true, nil
 	}
 	if err := ctx.Err(); err != nil {
+		l.leave()
 		return false, contextError(ctx)
 	}
 	select {
@@ -61,6 +64,17 @@ func (l *lock) inTurn(ctx context.Context, step func(context.Context) (bool, err
 		}
 	}
 	return held, err
+}
+
+// leave frees what an earlier attempt may have taken, for a caller that gives up
+// between two attempts. Whoever has the turn instead goes on trying.
+func (l *lock) leave() {
+	select {
+	case l.turn <- struct{}{}:
+		defer func() { <-l.turn }()
+		l.freeDoubts()
+	default:
+	}
 }
 
 // getLock is GetLockWithContext.
@@ -148,7 +162,7 @@ func failedCause(err error, failed error) error {
 
 // claims are the records that we may replace now.
 func (l *lock) claims() claims {
-	c := claims{doubts: slices.Clone(l.doubts), token: l.claim, any: l.reclaim}
+	c := claims{doubts: slices.Clone(l.doubts), token: l.claim}
 	if t := l.current.Load(); c.token == 0 && t != nil {
 		c.token = t.debt()
 	}
@@ -223,11 +237,16 @@ func ask[T any](ctx context.Context, l *lock, send func(context.Context) (T, err
 	}()
 	select {
 	case r := <-replies:
+		if errorCode(r.err) == awsrequest.CanceledErrorCode && ctx.Err() != nil {
+			r.err = contextError(ctx) // which tells a timeout of ours from the caller's wish
+		}
 		return r.value, r.err
 	case <-ctx.Done():
 		select {
 		case r := <-replies: // both at once: an answer is worth more
-			return r.value, r.err
+			if errorCode(r.err) != awsrequest.CanceledErrorCode {
+				return r.value, r.err
+			}
 		default:
 		}
 		var none T

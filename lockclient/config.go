@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/aws/aws-sdk-go/service/dynamodb/dynamodbiface"
 	"github.com/go-logr/logr"
 	"github.com/google/uuid"
 )
@@ -41,6 +42,9 @@ type lock struct {
 	turn chan struct{}
 	// interrupt cancels the attempt that has the turn; nil when none has.
 	interrupt atomic.Pointer[context.CancelCauseFunc]
+
+	// removals counts the calls of RemoveLock: a WaitForLock ends with the next one.
+	removals atomic.Int64
 
 	// Owned by whoever has the turn:
 	watch  watch    // what the record looked like, and since when
@@ -84,7 +88,7 @@ func newLock(c *DynamoDBLockClient) (*lock, error) {
 	if !utf8.ValidString(c.Identifier) || len(c.Identifier) > 2048 {
 		refuse("Identifier", quoted(c.Identifier), "give at most 2048 bytes of UTF-8, or leave it empty for a UUID")
 	}
-	if c.Client == nil || (reflect.ValueOf(c.Client).Kind() == reflect.Pointer && reflect.ValueOf(c.Client).IsNil()) {
+	if isNil(c.Client) {
 		refuse("Client", "nil", "give a DynamoDB client, e.g. dynamodb.New(session)")
 	}
 	partitionKey := c.PartitionKeyName
@@ -120,7 +124,7 @@ func newLock(c *DynamoDBLockClient) (*lock, error) {
 		refuse("ReclaimOnRestart", true, "it needs an Identifier that survives the restart; set Identifier")
 	}
 	if bad != nil {
-		return nil, fmt.Errorf("%w: %w", ErrInvalidConfig, errors.Join(bad...))
+		return nil, &configError{errors.Join(bad...)}
 	}
 
 	l := &lock{
@@ -152,6 +156,12 @@ func newLock(c *DynamoDBLockClient) (*lock, error) {
 	}
 	l.store = newStore(c, l, partitionKey)
 	return l, nil
+}
+
+// isNil also sees a nil pointer in the interface.
+func isNil(client dynamodbiface.DynamoDBAPI) bool {
+	v := reflect.ValueOf(client)
+	return client == nil || v.Kind() == reflect.Pointer && v.IsNil()
 }
 
 // quoted shows a value in an error without flooding it.

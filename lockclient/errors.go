@@ -39,7 +39,18 @@ var (
 
 // errAttemptTimeout is the cause of a request that took longer than the lease can
 // spare.
-var errAttemptTimeout = errors.New("lockclient: no answer in time")
+var errAttemptTimeout = fmt.Errorf("lockclient: no answer in time: %w", context.DeadlineExceeded)
+
+// configError is ErrInvalidConfig with what is wrong.
+type configError struct{ fields error }
+
+func (e *configError) Error() string { return ErrInvalidConfig.Error() + ": " + e.fields.Error() }
+
+// Unwrap leads to ErrInvalidConfig and to the refused fields.
+func (e *configError) Unwrap() []error { return []error{ErrInvalidConfig, e.fields} }
+
+// Permanent is true: no retry can mend it.
+func (e *configError) Permanent() bool { return true }
 
 // LockHeldError says who holds the lock. errors.Is(err, ErrLockHeld) and the SDK's
 // *dynamodb.ConditionalCheckFailedException are in its chain, and it is an
@@ -141,6 +152,9 @@ func (e *requestError) Permanent() bool { return e.permanent }
 // look at the record first.
 func (s *store) failure(doing string, err error) error {
 	e := &requestError{doing: doing, lock: s.lockName, table: s.table, cause: err}
+	if status := statusOf(err); status >= 500 || status > 0 && status < 400 {
+		return e // whatever the body said: the server, or something before it, had a bad moment
+	}
 	switch code := errorCode(err); code {
 	case dynamodb.ErrCodeResourceNotFoundException:
 		e.kind, e.permanent = ErrTableNotFound, true
@@ -216,11 +230,19 @@ func mayHaveCommitted(err error) bool {
 	if err == nil {
 		return true
 	}
-	var reply awserr.RequestFailure
-	if errors.As(err, &reply) {
-		return reply.StatusCode() >= 500 || reply.StatusCode() < 400
+	if status := statusOf(err); status >= 400 && status < 500 {
+		return false
 	}
 	return !errors.Is(err, errNotSent)
+}
+
+// statusOf is the HTTP status that came with err; 0 when there was no reply.
+func statusOf(err error) int {
+	var reply awserr.RequestFailure
+	if errors.As(err, &reply) {
+		return reply.StatusCode()
+	}
+	return 0
 }
 
 // errNotSent marks a request that was given up before it left.
@@ -230,6 +252,9 @@ var errNotSent = errors.New("lockclient: not sent")
 // differ.
 func contextError(ctx context.Context) error {
 	err, cause := ctx.Err(), context.Cause(ctx)
+	if errors.Is(cause, errAttemptTimeout) {
+		return cause // ours: nobody has cancelled anything
+	}
 	if cause == nil || errors.Is(cause, err) {
 		return err
 	}

@@ -14,6 +14,9 @@ import (
 
 // armBeat sets the timer for the next heartbeat. Called with mu held.
 func (t *tenure) armBeat(pause time.Duration) {
+	if t.stopBeat != nil {
+		t.stopBeat() // there is one chain of heartbeats, however it was continued
+	}
 	t.stopBeat = t.lock.clock.AfterFunc(max(pause, 0), t.beat)
 }
 
@@ -35,26 +38,55 @@ func (t *tenure) beat() {
 	}
 	b := &heartbeat{tenure: t, sent: sent}
 	ctx, cancel := context.WithCancel(t.ctx)
-	timeout := attemptTimeout(remaining)
+	// A heartbeat that doesn't answer is not waited for: another one is sent. It is
+	// cancelled only when no answer could be of use any more.
+	patience := min(max(remaining/2, l.heartbeat/8, 5*time.Millisecond), 5*time.Second, remaining)
 	t.inFlight++
-	stopGuard := l.clock.AfterFunc(timeout, func() {
-		cancel()
-		b.failed(fmt.Errorf("%w: heartbeat after %v", errAttemptTimeout, timeout))
+	b.stopGuard = l.clock.AfterFunc(patience, func() {
+		b.overdue(cancel, remaining-patience, fmt.Errorf("%w: heartbeat after %v", errAttemptTimeout, patience))
 	})
 	t.mu.Unlock()
 
-	err := l.store.renew(ctx, t.token, at, false)
-	stopGuard()
+	err := l.store.renew(ctx, t.token, t.wall(sent), false)
+	b.answered()
 	cancel()
 	b.done(err)
 	t.landed()
 }
 
+// wall is the wall clock that goes into the record: the one at the win, moved on by
+// the time that has passed since, so that it never goes back.
+func (t *tenure) wall(sent time.Duration) time.Time { return t.start.Add(sent) }
+
 // heartbeat is one attempt at renewing.
 type heartbeat struct {
-	tenure  *tenure
-	sent    time.Duration // the tenure's odometer before the request left
-	settled bool          // its outcome, or its timeout, was acted on; guarded by tenure.mu
+	tenure *tenure
+	sent   time.Duration // the tenure's odometer before the request left
+
+	// Guarded by tenure.mu:
+	settled   bool // its outcome, or its silence, was acted on
+	landed    bool // it has an answer
+	stopGuard func() bool
+}
+
+// overdue has another heartbeat sent, and this one cancelled in a while.
+func (b *heartbeat) overdue(cancel context.CancelFunc, grace time.Duration, err error) {
+	b.failed(err)
+	t := b.tenure
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !b.landed {
+		b.stopGuard = t.lock.clock.AfterFunc(grace, cancel)
+	}
+}
+
+// answered stops the timers that guard it.
+func (b *heartbeat) answered() {
+	t := b.tenure
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	b.landed = true
+	b.stopGuard()
 }
 
 // done acts on the reply, also when it comes after the timeout: a confirmation is as
@@ -65,11 +97,31 @@ func (b *heartbeat) done(err error) {
 		b.confirmed()
 		return
 	}
-	if failed, refused := conditionFailed(err); refused {
-		t.refuted(decodeRecord(failed.Item), err)
+	failed, refused := conditionFailed(err)
+	if !refused {
+		b.failed(err)
 		return
 	}
-	b.failed(err)
+	found := decodeRecord(failed.Item)
+	if b.outrun(found) {
+		b.failed(fmt.Errorf("a heartbeat was overtaken by a newer one: %w", err))
+		return
+	}
+	t.refuted(found, err)
+}
+
+// outrun reports whether a refusal says no more than that a newer heartbeat of this
+// tenure was written before.
+func (b *heartbeat) outrun(found *record) bool {
+	t := b.tenure
+	if found.version.dialect == dialectEmpty {
+		// Deleted, or an endpoint that doesn't return the item: only a refusal of the newest
+		// heartbeat tells something.
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		return b.sent < t.renewed
+	}
+	return found.item.Owner == t.lock.identity && found.item.FencingToken == t.token && !found.released()
 }
 
 // confirmed moves the trust window on, to start where the request was sent.
@@ -180,17 +232,17 @@ func (t *tenure) announce(ctx context.Context) error {
 	b := &heartbeat{tenure: t, sent: t.odometer.fold(at), settled: true} // the timer's heartbeats go on as they are
 	t.mu.Unlock()
 	_, err := ask(ctx, l, func(ctx context.Context) (struct{}, error) {
-		return struct{}{}, l.store.renew(ctx, t.token, at, true)
+		return struct{}{}, l.store.renew(ctx, t.token, t.wall(b.sent), true)
 	})
-	if err != nil {
-		if failed, refused := conditionFailed(err); refused {
-			t.refuted(decodeRecord(failed.Item), err)
-			_, err = t.holds()
-			return err
+	b.done(err)
+	if _, refused := conditionFailed(err); refused {
+		if held, why := t.holds(); !held {
+			return why
 		}
+	}
+	if err != nil {
 		return l.store.failure("announce the release of", err)
 	}
-	b.confirmed()
 	return nil
 }
 

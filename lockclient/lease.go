@@ -77,6 +77,8 @@ type tenure struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 
+	start time.Time // wall clock when the winning request left
+
 	mu       sync.Mutex // guards what follows; never held across a request
 	odometer odometer
 	renewed  time.Duration // odometer when the last acknowledged write was sent
@@ -98,7 +100,7 @@ type tenure struct {
 // reply took so long that there is nothing left to trust.
 func (l *lock) begin(token int64, sent odometer) (*tenure, error) {
 	ctx, cancel := context.WithCancel(context.Background())
-	t := &tenure{lock: l, token: token, lost: make(chan struct{}), ctx: ctx, cancel: cancel, odometer: sent, owed: true}
+	t := &tenure{lock: l, token: token, lost: make(chan struct{}), ctx: ctx, cancel: cancel, start: time.Unix(0, sent.mark.wall), odometer: sent, owed: true}
 	t.mu.Lock()
 	age := t.odometer.fold(now(l.clock))
 	if age >= l.window {

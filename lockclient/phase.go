@@ -63,7 +63,7 @@ func (p *phase) next() time.Duration {
 	margin := p.tolerance/2 + rand.N(p.tolerance/2+1)
 	due := p.by + p.period
 	switch {
-	case p.early == 0 && p.by-p.after > 2*p.tolerance:
+	case p.early == 0 && p.by-p.after > p.tolerance:
 		return p.after + (p.by-p.after)/2 + p.period
 	case p.polled < due:
 		return due + margin

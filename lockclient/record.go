@@ -59,7 +59,7 @@ type LockItem struct {
 	LeaseDuration time.Duration
 	// HeartbeatPeriod is the holder's; 0 when not recorded.
 	HeartbeatPeriod time.Duration
-	// RecordVersionNumber changes with every write; "" where there is none.
+	// RecordVersionNumber changes with every write; "" where its client writes none.
 	RecordVersionNumber string
 	// Data is what the holder stored with the lock, or nil.
 	Data []byte
@@ -104,7 +104,7 @@ func decodeRecord(attributes map[string]*dynamodb.AttributeValue) *record {
 		r.item.Released = true
 		return r
 	}
-	if number, ok := stringOf(attributes[attrVersion]); ok && number != "" {
+	if number, ok := stringOf(attributes[attrVersion]); ok {
 		r.version = version{dialect: dialectAWS, number: number, count: numberText(attributes[attrCount])}
 		r.item.RecordVersionNumber = number
 		r.item.Owner, _ = stringOf(attributes[attrOwner])

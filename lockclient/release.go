@@ -2,12 +2,14 @@ package lockclient
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
 // removeLock is RemoveLockWithContext.
 func (l *lock) removeLock(ctx context.Context) error {
 	l.giveUp() // first of all, whatever happens to the requests
+	l.removals.Add(1)
 	if interrupt := l.interrupt.Load(); interrupt != nil {
 		(*interrupt)(ErrInterrupted)
 	}
@@ -52,7 +54,7 @@ func (l *lock) giveUp() *tenure {
 // sendRelease frees the record if it is the tenure with this token or one of our
 // doubtful attempts. A failed condition is as good: then it is not ours.
 func (l *lock) sendRelease(ctx context.Context, token int64) error {
-	doubts := l.doubts
+	doubts := slices.Clone(l.doubts)
 	_, err := ask(ctx, l, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, l.store.release(ctx, token, doubts)
 	})
@@ -60,7 +62,10 @@ func (l *lock) sendRelease(ctx context.Context, token int64) error {
 		return l.store.failure("release", err)
 	}
 	l.disclaim()
-	l.doubts, l.watch = nil, watch{}
+	l.doubts = nil
+	if err == nil {
+		l.watch = watch{} // what was watched is replaced; a refusal leaves another's in place
+	}
 	l.log.V(1).Info("released", "fencingToken", token, "wasOurs", err == nil)
 	return nil
 }

@@ -80,7 +80,6 @@ type claims struct {
 	expired *version // watched unchanged for a whole lease; nil: none
 	doubts  []string // written by attempts of ours whose outcome is unknown
 	token   int64    // of an ended tenure of ours; 0: none
-	any     bool     // any that carries our Identifier (ReclaimOnRestart)
 }
 
 // acquire writes our name into the record on condition that one of claims, or nobody,
@@ -91,7 +90,7 @@ func (s *store) acquire(ctx context.Context, number string, c claims, seen int64
 	free := []string{
 		"attribute_not_exists(" + e.name(s.partitionKey) + ")",
 		// Something that isn't a lock may have an attribute of this name too.
-		"(" + e.name(attrReleased) + " = " + e.value(text(releasedMark)) + " AND attribute_exists(" + e.name(attrVersion) + "))",
+		"(" + e.name(attrReleased) + " = " + e.value(text(releasedMark)) + " AND attribute_type(" + e.name(attrVersion) + ", " + e.value(text("S")) + "))",
 	}
 	if c.expired != nil {
 		free = append(free, s.unchanged(e, *c.expired))
@@ -106,9 +105,6 @@ func (s *store) acquire(ctx context.Context, number string, c claims, seen int64
 	if c.token != 0 {
 		free = append(free, "("+e.name(attrOwner)+" = "+e.value(text(s.identity))+" AND "+e.name(attrToken)+" = "+e.value(integer(c.token))+")")
 	}
-	if c.any {
-		free = append(free, "("+e.name(attrOwner)+" = "+e.value(text(s.identity))+" AND attribute_exists("+e.name(attrVersion)+"))")
-	}
 
 	// A token that is there goes up by one. Where there is none it starts from the
 	// clock, above all that were given out before the item was deleted or overwritten.
@@ -118,7 +114,7 @@ func (s *store) acquire(ctx context.Context, number string, c claims, seen int64
 		e.name(attrHeartbeat) + " = " + e.value(numeral(s.period)),
 		e.name(attrToken) + " = if_not_exists(" + e.name(attrToken) + ", " + e.value(integer(start)) + ") + " + e.value(integer(1)),
 	}
-	set = append(set, s.renewal(e, number, at)...)
+	set = append(set, s.renewal(e, number, time.Unix(0, at.wall))...)
 	remove := []string{e.name(attrReleased), e.name(attrReleasing), e.name(attrSeedOwner), e.name(attrSeedExpiry)}
 	if s.data != nil {
 		set = append(set, e.name(attrData)+" = "+e.value(&dynamodb.AttributeValue{B: s.data}))
@@ -158,18 +154,20 @@ func (s *store) unchanged(e *expression, v version) string {
 
 // renewal is what every write that holds the lock sets. The lease goes with each
 // version, so that a watcher who saw one saw the lease that its holder counts.
-func (s *store) renewal(e *expression, number string, at instant) []string {
-	wall := time.Unix(0, at.wall)
+func (s *store) renewal(e *expression, number string, wall time.Time) []string {
 	set := []string{
 		e.name(attrVersion) + " = " + e.value(text(number)),
 		e.name(attrLease) + " = " + e.value(text(s.lease)),
-		e.name(attrExpires) + " = " + e.value(integer(wall.Add(s.leaseDuration).UnixMilli())),
+		e.name(attrExpires) + " = " + e.value(integer(s.expiry(wall))),
 	}
 	if s.ttl > 0 {
 		set = append(set, e.name(attrTTL)+" = "+e.value(integer(wall.Add(s.ttl).Unix())))
 	}
 	return set
 }
+
+// expiry is when a lease that is written at wall runs out, in milliseconds.
+func (s *store) expiry(wall time.Time) int64 { return wall.Add(s.leaseDuration).UnixMilli() }
 
 // ours is the condition that the record is the tenure with this token. It names no
 // version, so that the retry of a write whose reply was lost still succeeds.
@@ -178,15 +176,18 @@ func (s *store) ours(e *expression, token int64) string {
 		" AND attribute_not_exists(" + e.name(attrReleased) + ")"
 }
 
-// renew is one heartbeat; announce marks the record as about to be released.
-func (s *store) renew(ctx context.Context, token int64, at instant, announce bool) error {
+// renew is one heartbeat; announce marks the record as about to be released. wall
+// never goes back within a tenure: a heartbeat that lands after a newer one fails its
+// condition, or it would set back the expiry that MaxClockSkew lets others believe.
+func (s *store) renew(ctx context.Context, token int64, wall time.Time, announce bool) error {
 	number, err := newVersion()
 	if err != nil {
 		return err
 	}
 	e := newExpression()
-	condition := s.ours(e, token)
-	set := s.renewal(e, number, at)
+	expires := e.value(integer(s.expiry(wall)))
+	condition := s.ours(e, token) + " AND (attribute_not_exists(" + e.name(attrExpires) + ") OR " + e.name(attrExpires) + " <= " + expires + ")"
+	set := s.renewal(e, number, wall)
 	if announce {
 		set = append(set, e.name(attrReleasing)+" = "+e.value(text(releasedMark)))
 	}

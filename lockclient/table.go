@@ -40,6 +40,10 @@ func (c *DynamoDBLockClient) Peek(ctx context.Context) (*LockItem, error) {
 // and dashboards, not for deciding who leads.
 func Locks(ctx context.Context, client dynamodbiface.DynamoDBAPI, table string) iter.Seq2[*LockItem, error] {
 	return func(yield func(*LockItem, error) bool) {
+		if isNil(client) {
+			yield(nil, errNilClient)
+			return
+		}
 		s := &store{client: client, table: table}
 		key, err := s.describe(ctx)
 		if err != nil {
@@ -99,6 +103,8 @@ func WithSortKeyName(name string) TableOption { return func(o *tableOptions) { o
 // attribute "ttl" is switched on, which touches only locks whose clients set TTL.
 func WithoutTTL() TableOption { return func(o *tableOptions) { o.noTTL = true } }
 
+var errNilClient = fmt.Errorf("%w: client is nil: give a DynamoDB client, e.g. dynamodb.New(session)", ErrInvalidConfig)
+
 // tablePoll is the pause between two looks at a table that is being created.
 const tablePoll = 500 * time.Millisecond
 
@@ -115,8 +121,8 @@ func EnsureTable(ctx context.Context, client dynamodbiface.DynamoDBAPI, table st
 	}
 	s := &store{client: client, table: table}
 	switch {
-	case client == nil:
-		return fmt.Errorf("%w: client is nil: give a DynamoDB client, e.g. dynamodb.New(session)", ErrInvalidConfig)
+	case isNil(client):
+		return errNilClient
 	case table == "":
 		return fmt.Errorf("%w: table is \"\": name the table", ErrInvalidConfig)
 	case o.key.partition == "" || o.key.partition == o.key.sort:
@@ -127,10 +133,13 @@ func EnsureTable(ctx context.Context, client dynamodbiface.DynamoDBAPI, table st
 		switch {
 		case errorCode(err) == dynamodb.ErrCodeResourceNotFoundException:
 			err := s.createTable(ctx, o.key)
-			if err != nil && errorCode(err) != dynamodb.ErrCodeResourceInUseException { // somebody else is at it
+			if err == nil {
+				continue
+			}
+			if errorCode(err) != dynamodb.ErrCodeResourceInUseException {
 				return s.failure("create", err)
 			}
-			continue
+			key = &tableKey{status: dynamodb.TableStatusCreating} // somebody else is at it
 		case err != nil:
 			return s.failure("describe", err)
 		case key.partition != o.key.partition || key.sort != o.key.sort || key.other != "":
@@ -151,7 +160,7 @@ func EnsureTable(ctx context.Context, client dynamodbiface.DynamoDBAPI, table st
 // ensureTTL switches time-to-live on.
 func (s *store) ensureTTL(ctx context.Context) error {
 	err := s.enableTTL(ctx)
-	if err == nil || errorCode(err) == "ValidationException" && strings.Contains(err.Error(), "already enabled") {
+	if err == nil || errorCode(err) == "ValidationException" && (strings.Contains(err.Error(), "already enabled") || strings.Contains(err.Error(), "modified multiple times")) {
 		return nil
 	}
 	if errorCode(err) == "ValidationException" && strings.Contains(err.Error(), "different AttributeName") {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -20,7 +21,8 @@ type watch struct {
 	phase phase
 	// announced is when its holder was first seen to have announced a release; 0: not.
 	announced time.Duration
-	// expired: MaxClockSkew allows to believe the recorded expiry, and it has passed.
+	// expired: its holder is dead for another reason than the watch: MaxClockSkew allows
+	// to believe the recorded expiry, and it has passed; or ReclaimOnRestart says so.
 	expired bool
 }
 
@@ -50,6 +52,9 @@ func (l *lock) observe(found *record, sent time.Duration, consistent bool) {
 			next.announced = max(arrived, 1)
 		}
 		*w = next
+	}
+	if l.reclaim && w.record.item.Owner == l.identity && w.record.version.dialect == dialectAWS {
+		w.expired = true // what an earlier life of this process left behind
 	}
 	if l.maxClockSkew > 0 && !w.record.expiresAt.IsZero() && l.clock.Wall().Sub(w.record.expiresAt) > l.maxClockSkew {
 		w.expired = true
@@ -130,27 +135,29 @@ func (l *lock) nextPoll() time.Duration {
 
 // pollLock is PollLock.
 func (l *lock) pollLock(ctx context.Context) (bool, error) {
-	return l.inTurn(ctx, func(ctx context.Context) (bool, error) {
-		if l.watch.record == nil || l.watch.over(l) {
-			return l.attempt(ctx)
-		}
-		sent := l.clock.Monotonic()
-		found, err := l.read(ctx, false)
-		if err != nil {
-			return false, err
-		}
-		if found.version.dialect == dialectEmpty || found.version.dialect == dialectNone ||
-			found.released() && !found.olderThan(l.watch.record) {
-			return l.attempt(ctx)
-		}
-		if !found.released() {
-			l.observe(found, sent, false)
-		}
-		if l.watch.over(l) {
-			return l.attempt(ctx)
-		}
-		return false, l.refusal(nil)
-	})
+	return l.inTurn(ctx, l.pollOnce)
+}
+
+func (l *lock) pollOnce(ctx context.Context) (bool, error) {
+	if l.watch.record == nil || l.watch.over(l) {
+		return l.attempt(ctx)
+	}
+	sent := l.clock.Monotonic()
+	found, err := l.read(ctx, false)
+	if err != nil {
+		return false, err
+	}
+	if found.version.dialect == dialectEmpty || found.version.dialect == dialectNone ||
+		found.released() && !found.olderThan(l.watch.record) || slices.Contains(l.doubts, found.version.number) {
+		return l.attempt(ctx)
+	}
+	if !found.released() {
+		l.observe(found, sent, false)
+	}
+	if l.watch.over(l) {
+		return l.attempt(ctx)
+	}
+	return false, l.refusal(nil)
 }
 
 // read fetches and decodes the record.
@@ -171,8 +178,14 @@ func (l *lock) read(ctx context.Context, consistent bool) (*record, error) {
 // waitForLock is WaitForLock.
 func (l *lock) waitForLock(ctx context.Context) error {
 	var last error
+	removals := l.removals.Load()
 	for failures := 0; ; {
-		held, err := l.pollLock(ctx)
+		held, err := l.inTurn(ctx, func(ctx context.Context) (bool, error) {
+			if l.removals.Load() != removals {
+				return false, ErrInterrupted // what its caller gave up is not taken again
+			}
+			return l.pollOnce(ctx)
+		})
 		if held {
 			return nil
 		}
@@ -184,7 +197,7 @@ func (l *lock) waitForLock(ctx context.Context) error {
 		switch {
 		case errors.As(err, &refused):
 			failures, pause = 0, refused.RetryAfter
-		case isPermanent(err):
+		case isPermanent(err), errors.Is(err, ErrInterrupted):
 			return err
 		default:
 			failures++
@@ -193,6 +206,7 @@ func (l *lock) waitForLock(ctx context.Context) error {
 		}
 		last = err
 		if !l.sleep(ctx, pause) {
+			l.leave()
 			return l.gaveUp(contextError(ctx), last)
 		}
 	}
