@@ -131,13 +131,14 @@ func (c *DynamoDBLockClient) GetLockWithContext(ctx context.Context) (bool, erro
 }
 
 // WaitForLock blocks until the lock is held (nil), ctx is done (an error that
-// wraps ctx's and says who holds the lock), or something stands in the way that
-// no retry can mend (ErrTableNotFound, ErrAccessDenied, ErrNotALock, ...). Failed
-// requests are retried with jittered backoff for as long as ctx allows.
+// wraps ctx's and says who holds the lock), RemoveLock was called
+// (ErrInterrupted), or something stands in the way that no retry can mend
+// (ErrTableNotFound, ErrAccessDenied, ErrNotALock, ...). Failed requests are retried
+// with jittered backoff for as long as ctx allows.
 //
-// Waiting costs one eventually consistent GetItem a poll. A crashed holder is
-// replaced when its recorded lease has run out, a release is noticed within one
-// poll.
+// Waiting costs about one eventually consistent GetItem for each heartbeat of the
+// holder. A crashed holder is replaced when its recorded lease has run out, a release
+// is noticed with the next poll, and at once where it was announced (AnnounceRelease).
 func (c *DynamoDBLockClient) WaitForLock(ctx context.Context) error {
 	l, err := c.lock()
 	if err != nil {
@@ -223,8 +224,8 @@ func (c *DynamoDBLockClient) RemoveLock() error {
 // ours to free. After an error the record may still carry our name until its lease
 // runs out: call again to free it sooner.
 //
-// An acquire of this client that is under way is interrupted, and what it may have
-// written is freed as well.
+// An acquire of this client that is under way, and a WaitForLock, end with
+// ErrInterrupted, and what they may have written is freed as well.
 func (c *DynamoDBLockClient) RemoveLockWithContext(ctx context.Context) error {
 	l, err := c.lock()
 	if err != nil {
