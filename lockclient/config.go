@@ -35,7 +35,8 @@ type lock struct {
 	log              logr.Logger
 	store            *store
 
-	current atomic.Pointer[tenure] // the current or last tenure
+	current   atomic.Pointer[tenure] // the current or last tenure
+	observers observers              // of heartbeats
 
 	// turn is a slot for one attempt or release at a time. Waiting for it respects a
 	// context, and heartbeats, HasLock and Lost never need it.

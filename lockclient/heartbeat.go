@@ -149,6 +149,7 @@ func (b *heartbeat) confirmed() {
 	}
 	t.mu.Unlock()
 	t.lock.log.V(1).Info("heartbeat", "fencingToken", t.token, "took", at-b.sent)
+	t.lock.observers.tell(at-b.sent, nil)
 }
 
 // failed has the heartbeat sent again soon: with jitter, with growing pauses, and for
@@ -164,12 +165,14 @@ func (b *heartbeat) failed(err error) {
 	t.failures++
 	failures := t.failures
 	t.lastFault = err
+	took := t.odometer.read(now(t.lock.clock)) - b.sent
 	pause := backoff(failures, t.lock.heartbeat)
 	if !t.stopped {
 		t.armBeat(pause)
 	}
 	t.mu.Unlock()
 	t.lock.log.V(1).Info("heartbeat failed, will retry", "fencingToken", t.token, "failures", failures, "pause", pause, "error", err.Error())
+	t.lock.observers.tell(took, err)
 }
 
 // refuted ends the tenure: the condition of a write that named it has failed.
