@@ -6,36 +6,59 @@ import (
 	"github.com/aws/aws-sdk-go/service/dynamodb"
 )
 
-// expression collects the names and values that an expression's text refers to.
+// expression is the part of a request that never changes, built once for a lock: its
+// texts, the names they refer to, and the values that are always the same. Requests
+// share the names; each binds values of its own.
 type expression struct {
-	names  map[string]*string
-	values map[string]*dynamodb.AttributeValue
-	known  map[string]string // attribute -> placeholder
+	condition, update string
+	names             map[string]*string
+	fixed             map[string]*dynamodb.AttributeValue
+	placeholders      map[string]string // attribute -> placeholder
 }
 
 func newExpression() *expression {
 	return &expression{
-		names:  make(map[string]*string, 12),
-		values: make(map[string]*dynamodb.AttributeValue, 12),
-		known:  make(map[string]string, 12),
+		names:        make(map[string]*string),
+		fixed:        make(map[string]*dynamodb.AttributeValue),
+		placeholders: make(map[string]string),
 	}
 }
 
+// name returns the placeholder for an attribute. Names go by placeholder because
+// several are reserved words.
 func (e *expression) name(attribute string) string {
-	if placeholder, ok := e.known[attribute]; ok {
+	if placeholder, ok := e.placeholders[attribute]; ok {
 		return placeholder
 	}
 	placeholder := "#" + strconv.Itoa(len(e.names))
-	e.known[attribute] = placeholder
+	e.placeholders[attribute] = placeholder
 	e.names[placeholder] = &attribute
 	return placeholder
 }
 
+// value returns the placeholder for a value that is the same in every request.
 func (e *expression) value(v *dynamodb.AttributeValue) string {
-	placeholder := ":" + strconv.Itoa(len(e.values))
-	e.values[placeholder] = v
+	placeholder := ":" + strconv.Itoa(len(e.fixed))
+	e.fixed[placeholder] = v
 	return placeholder
 }
+
+// bind returns the values of one request: the fixed ones, with room for more.
+func (e *expression) bind(more int) map[string]*dynamodb.AttributeValue {
+	values := make(map[string]*dynamodb.AttributeValue, len(e.fixed)+more)
+	for placeholder, v := range e.fixed {
+		values[placeholder] = v
+	}
+	return values
+}
+
+// The placeholders of the values that each request binds itself.
+const (
+	bindVersion = ":version"
+	bindExpires = ":expires"
+	bindTTL     = ":ttl"
+	bindToken   = ":token"
+)
 
 func text(s string) *dynamodb.AttributeValue    { return &dynamodb.AttributeValue{S: &s} }
 func numeral(s string) *dynamodb.AttributeValue { return &dynamodb.AttributeValue{N: &s} }

@@ -2,6 +2,7 @@ package lockclient
 
 import (
 	"context"
+	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -17,15 +18,16 @@ import (
 // store sends the requests of one lock. It is the only place that knows
 // DynamoDB's request types.
 type store struct {
-	client                  dynamodbiface.DynamoDBAPI
-	table, lockName         string
-	partitionKey, sortKey   string
-	key                     map[string]*dynamodb.AttributeValue
-	identity, lease, period string
-	leaseDuration           time.Duration
-	data                    []byte
-	ttl                     time.Duration
-	deleteOnRelease         bool
+	client                dynamodbiface.DynamoDBAPI
+	table, lockName       string
+	partitionKey, sortKey string
+	key                   map[string]*dynamodb.AttributeValue
+	owner                 *dynamodb.AttributeValue
+	lease                 time.Duration
+	ttl                   time.Duration
+	deleteOnRelease       bool
+
+	acquiring, renewing, announcing, releasing, checking *expression
 }
 
 func newStore(c *DynamoDBLockClient, l *lock, partitionKey string) *store {
@@ -36,17 +38,19 @@ func newStore(c *DynamoDBLockClient, l *lock, partitionKey string) *store {
 		partitionKey:    partitionKey,
 		sortKey:         c.SortKeyName,
 		key:             map[string]*dynamodb.AttributeValue{partitionKey: text(c.LockName)},
-		identity:        l.identity,
-		lease:           formatMillis(l.lease),
-		period:          formatMillis(max(l.heartbeat, time.Millisecond)),
-		leaseDuration:   l.lease,
-		data:            c.Data,
+		owner:           text(l.identity),
+		lease:           l.lease,
 		ttl:             c.TTL,
 		deleteOnRelease: c.DeleteOnRelease,
 	}
 	if s.sortKey != "" {
 		s.key[s.sortKey] = text(c.SortKeyValue)
 	}
+	s.acquiring = s.prepareAcquire(l.heartbeat, c.Data)
+	s.renewing, s.announcing = s.prepareRenew(false), s.prepareRenew(true)
+	s.releasing = s.prepareRelease()
+	s.checking = newExpression()
+	s.checking.condition = s.ours(s.checking)
 	return s
 }
 
@@ -82,54 +86,60 @@ type claims struct {
 	token   int64    // of an ended tenure of ours; 0: none
 }
 
-// acquire writes our name into the record on condition that one of claims, or nobody,
-// has it. seen is the highest fencing token known. The reply, or the refusal, brings
-// the record.
-func (s *store) acquire(ctx context.Context, number string, c claims, seen int64, at instant) (map[string]*dynamodb.AttributeValue, error) {
+func (s *store) prepareAcquire(heartbeat time.Duration, data []byte) *expression {
 	e := newExpression()
-	free := []string{
-		"attribute_not_exists(" + e.name(s.partitionKey) + ")",
+	e.condition = "attribute_not_exists(" + e.name(s.partitionKey) + ")" +
 		// Something that isn't a lock may have an attribute of this name too.
-		"(" + e.name(attrReleased) + " = " + e.value(text(releasedMark)) + " AND attribute_type(" + e.name(attrVersion) + ", " + e.value(text("S")) + "))",
-	}
-	if c.expired != nil {
-		free = append(free, s.unchanged(e, *c.expired))
-	}
-	if len(c.doubts) > 0 {
-		ours := make([]string, len(c.doubts))
-		for i, number := range c.doubts {
-			ours[i] = e.value(text(number))
-		}
-		free = append(free, e.name(attrVersion)+" IN ("+strings.Join(ours, ", ")+")")
-	}
-	if c.token != 0 {
-		free = append(free, "("+e.name(attrOwner)+" = "+e.value(text(s.identity))+" AND "+e.name(attrToken)+" = "+e.value(integer(c.token))+")")
-	}
+		" OR (" + e.name(attrReleased) + " = " + e.value(text(releasedMark)) +
+		" AND attribute_type(" + e.name(attrVersion) + ", " + e.value(text("S")) + "))"
 
-	// A token that is there goes up by one. Where there is none it starts from the
-	// clock, above all that were given out before the item was deleted or overwritten.
-	start := max(at.wall/int64(time.Millisecond), seen, 1)
+	one := e.value(integer(1))
 	set := []string{
-		e.name(attrOwner) + " = " + e.value(text(s.identity)),
-		e.name(attrHeartbeat) + " = " + e.value(numeral(s.period)),
-		e.name(attrToken) + " = if_not_exists(" + e.name(attrToken) + ", " + e.value(integer(start)) + ") + " + e.value(integer(1)),
+		e.name(attrOwner) + " = " + e.value(s.owner),
+		e.name(attrHeartbeat) + " = " + e.value(integer(max(heartbeat.Milliseconds(), 1))),
+		// A token that is there goes up by one. Where there is none it starts from the
+		// clock, above all that were given out before the item was deleted or overwritten.
+		e.name(attrToken) + " = if_not_exists(" + e.name(attrToken) + ", " + bindToken + ") + " + one,
+		s.renewal(e),
 	}
-	set = append(set, s.renewal(e, number, time.Unix(0, at.wall))...)
+	if data != nil {
+		set = append(set, e.name(attrData)+" = "+e.value(&dynamodb.AttributeValue{B: data}))
+	}
 	remove := []string{e.name(attrReleased), e.name(attrReleasing), e.name(attrSeedOwner), e.name(attrSeedExpiry)}
-	if s.data != nil {
-		set = append(set, e.name(attrData)+" = "+e.value(&dynamodb.AttributeValue{B: s.data}))
-	}
 	if s.ttl == 0 {
 		// An earlier holder's would delete the item while we hold it.
 		remove = append(remove, e.name(attrTTL))
 	}
+	e.update = "SET " + strings.Join(set, ", ") + " REMOVE " + strings.Join(remove, ", ") + " ADD " + e.name(attrCount) + " " + one
+	return e
+}
+
+// acquire writes our name into the record on condition that one of claims, or nobody,
+// has it. seen is the highest fencing token known. The reply, or the refusal, brings
+// the record.
+func (s *store) acquire(ctx context.Context, number string, c claims, seen int64, at instant) (map[string]*dynamodb.AttributeValue, error) {
+	e := s.acquiring
+	values := e.bind(8 + len(c.doubts))
+	s.bindRenewal(values, number, time.Unix(0, at.wall))
+	values[bindToken] = integer(max(at.wall/int64(time.Millisecond), seen, 1))
+	condition := e.condition
+	if c.expired != nil {
+		condition += " OR " + s.unchanged(e, values, *c.expired)
+	}
+	if len(c.doubts) > 0 {
+		condition += " OR " + s.written(e, values, c.doubts)
+	}
+	if c.token != 0 {
+		values[":me"], values[":claim"] = s.owner, integer(c.token)
+		condition += " OR (" + e.name(attrOwner) + " = :me AND " + e.name(attrToken) + " = :claim)"
+	}
 	out, err := s.client.UpdateItemWithContext(ctx, &dynamodb.UpdateItemInput{
 		TableName:                           &s.table,
 		Key:                                 s.key,
-		ConditionExpression:                 aws.String(strings.Join(free, " OR ")),
-		UpdateExpression:                    aws.String("SET " + strings.Join(set, ", ") + " REMOVE " + strings.Join(remove, ", ") + " ADD " + e.name(attrCount) + " " + e.value(integer(1))),
+		ConditionExpression:                 &condition,
+		UpdateExpression:                    &e.update,
 		ExpressionAttributeNames:            e.names,
-		ExpressionAttributeValues:           e.values,
+		ExpressionAttributeValues:           values,
 		ReturnValues:                        aws.String(dynamodb.ReturnValueAllNew),
 		ReturnValuesOnConditionCheckFailure: aws.String(dynamodb.ReturnValuesOnConditionCheckFailureAllOld),
 	}, once)
@@ -139,41 +149,67 @@ func (s *store) acquire(ctx context.Context, number string, c claims, seen int64
 	return out.Attributes, nil
 }
 
-// unchanged is the condition that the record is still the write that v names.
-func (s *store) unchanged(e *expression, v version) string {
+// unchanged is the condition that the record is still the write that v names. All
+// names are in every acquire's expression already.
+func (s *store) unchanged(e *expression, values map[string]*dynamodb.AttributeValue, v version) string {
 	if v.dialect == dialectSeed {
-		return "(" + e.name(attrSeedOwner) + " = " + e.value(text(v.count)) + " AND " + e.name(attrSeedExpiry) + " = " + e.value(numeral(v.number)) +
-			" AND attribute_not_exists(" + e.name(attrVersion) + "))"
+		values[":watched"], values[":expiry"] = text(v.count), numeral(v.number)
+		return "(" + e.name(attrSeedOwner) + " = :watched AND " + e.name(attrSeedExpiry) + " = :expiry AND attribute_not_exists(" + e.name(attrVersion) + "))"
 	}
-	condition := "(" + e.name(attrVersion) + " = " + e.value(text(v.number)) + " AND "
+	values[":watched"] = text(v.number)
 	if v.count == "" {
-		return condition + "attribute_not_exists(" + e.name(attrCount) + "))"
+		return "(" + e.name(attrVersion) + " = :watched AND attribute_not_exists(" + e.name(attrCount) + "))"
 	}
-	return condition + e.name(attrCount) + " = " + e.value(numeral(v.count)) + ")"
+	values[":count"] = numeral(v.count)
+	return "(" + e.name(attrVersion) + " = :watched AND " + e.name(attrCount) + " = :count)"
+}
+
+// written is the condition that the record is one of these writes.
+func (s *store) written(e *expression, values map[string]*dynamodb.AttributeValue, numbers []string) string {
+	placeholders := make([]string, len(numbers))
+	for i, number := range numbers {
+		placeholders[i] = ":mine" + strconv.Itoa(i)
+		values[placeholders[i]] = text(number)
+	}
+	return e.name(attrVersion) + " IN (" + strings.Join(placeholders, ", ") + ")"
 }
 
 // renewal is what every write that holds the lock sets. The lease goes with each
 // version, so that a watcher who saw one saw the lease that its holder counts.
-func (s *store) renewal(e *expression, number string, wall time.Time) []string {
-	set := []string{
-		e.name(attrVersion) + " = " + e.value(text(number)),
-		e.name(attrLease) + " = " + e.value(text(s.lease)),
-		e.name(attrExpires) + " = " + e.value(integer(s.expiry(wall))),
-	}
+func (s *store) renewal(e *expression) string {
+	set := e.name(attrVersion) + " = " + bindVersion + ", " +
+		e.name(attrLease) + " = " + e.value(text(formatMillis(s.lease))) + ", " +
+		e.name(attrExpires) + " = " + bindExpires
 	if s.ttl > 0 {
-		set = append(set, e.name(attrTTL)+" = "+e.value(integer(wall.Add(s.ttl).Unix())))
+		set += ", " + e.name(attrTTL) + " = " + bindTTL
 	}
 	return set
 }
 
-// expiry is when a lease that is written at wall runs out, in milliseconds.
-func (s *store) expiry(wall time.Time) int64 { return wall.Add(s.leaseDuration).UnixMilli() }
+func (s *store) bindRenewal(values map[string]*dynamodb.AttributeValue, number string, wall time.Time) {
+	values[bindVersion] = text(number)
+	values[bindExpires] = integer(wall.Add(s.lease).UnixMilli())
+	if s.ttl > 0 {
+		values[bindTTL] = integer(wall.Add(s.ttl).Unix())
+	}
+}
 
-// ours is the condition that the record is the tenure with this token. It names no
+// ours is the condition that the record is the tenure with the bound token. It names no
 // version, so that the retry of a write whose reply was lost still succeeds.
-func (s *store) ours(e *expression, token int64) string {
-	return e.name(attrOwner) + " = " + e.value(text(s.identity)) + " AND " + e.name(attrToken) + " = " + e.value(integer(token)) +
+func (s *store) ours(e *expression) string {
+	return e.name(attrOwner) + " = " + e.value(s.owner) + " AND " + e.name(attrToken) + " = " + bindToken +
 		" AND attribute_not_exists(" + e.name(attrReleased) + ")"
+}
+
+func (s *store) prepareRenew(announce bool) *expression {
+	e := newExpression()
+	e.condition = s.ours(e) + " AND (attribute_not_exists(" + e.name(attrExpires) + ") OR " + e.name(attrExpires) + " <= " + bindExpires + ")"
+	e.update = "SET " + s.renewal(e)
+	if announce {
+		e.update += ", " + e.name(attrReleasing) + " = " + e.value(text(releasedMark))
+	}
+	e.update += " ADD " + e.name(attrCount) + " " + e.value(integer(1))
+	return e
 }
 
 // renew is one heartbeat; announce marks the record as about to be released. wall
@@ -184,49 +220,55 @@ func (s *store) renew(ctx context.Context, token int64, wall time.Time, announce
 	if err != nil {
 		return err
 	}
-	e := newExpression()
-	expires := e.value(integer(s.expiry(wall)))
-	condition := s.ours(e, token) + " AND (attribute_not_exists(" + e.name(attrExpires) + ") OR " + e.name(attrExpires) + " <= " + expires + ")"
-	set := s.renewal(e, number, wall)
+	e := s.renewing
 	if announce {
-		set = append(set, e.name(attrReleasing)+" = "+e.value(text(releasedMark)))
+		e = s.announcing
 	}
-	update := "SET " + strings.Join(set, ", ") + " ADD " + e.name(attrCount) + " " + e.value(integer(1))
+	values := e.bind(4)
+	s.bindRenewal(values, number, wall)
+	values[bindToken] = integer(token)
 	_, err = s.client.UpdateItemWithContext(ctx, &dynamodb.UpdateItemInput{
 		TableName:                           &s.table,
 		Key:                                 s.key,
-		ConditionExpression:                 &condition,
-		UpdateExpression:                    &update,
+		ConditionExpression:                 &e.condition,
+		UpdateExpression:                    &e.update,
 		ExpressionAttributeNames:            e.names,
-		ExpressionAttributeValues:           e.values,
+		ExpressionAttributeValues:           values,
 		ReturnValuesOnConditionCheckFailure: aws.String(dynamodb.ReturnValuesOnConditionCheckFailureAllOld),
 	}, once)
 	return err
 }
 
-// release marks the record released, or deletes it, on condition that it is the
-// tenure with this token (0: none) or was written by one of doubts.
-func (s *store) release(ctx context.Context, token int64, doubts []string) error {
+func (s *store) prepareRelease() *expression {
 	e := newExpression()
-	var mine []string
-	if token != 0 {
-		mine = append(mine, "("+s.ours(e, token)+")")
+	e.condition = s.ours(e)
+	if !s.deleteOnRelease {
+		e.update = "SET " + e.name(attrReleased) + " = " + e.value(text(releasedMark)) + ", " + e.name(attrVersion) + " = " + bindVersion
 	}
+	return e
+}
+
+// release marks the record released, or deletes it, on condition that it is the
+// tenure with this token (0: none, which no record has) or was written by one of
+// doubts.
+func (s *store) release(ctx context.Context, token int64, doubts []string) error {
+	e := s.releasing
+	values := e.bind(2 + len(doubts))
+	values[bindToken] = integer(token)
+	condition, names := e.condition, e.names
 	if len(doubts) > 0 {
-		ours := make([]string, len(doubts))
-		for i, number := range doubts {
-			ours[i] = e.value(text(number))
-		}
-		mine = append(mine, "("+e.name(attrVersion)+" IN ("+strings.Join(ours, ", ")+") AND attribute_not_exists("+e.name(attrReleased)+"))")
+		// Rare: an expression of its own, since DynamoDB refuses names that go unused.
+		rare := s.prepareRelease()
+		condition = "(" + condition + ") OR (" + s.written(rare, values, doubts) + " AND attribute_not_exists(" + rare.name(attrReleased) + "))"
+		names = rare.names
 	}
-	condition := aws.String(strings.Join(mine, " OR "))
 	if s.deleteOnRelease {
 		_, err := s.client.DeleteItemWithContext(ctx, &dynamodb.DeleteItemInput{
 			TableName:                 &s.table,
 			Key:                       s.key,
-			ConditionExpression:       condition,
-			ExpressionAttributeNames:  e.names,
-			ExpressionAttributeValues: e.values,
+			ConditionExpression:       &condition,
+			ExpressionAttributeNames:  names,
+			ExpressionAttributeValues: values,
 		}, once)
 		return err
 	}
@@ -234,14 +276,14 @@ func (s *store) release(ctx context.Context, token int64, doubts []string) error
 	if err != nil {
 		return err
 	}
-	update := "SET " + e.name(attrReleased) + " = " + e.value(text(releasedMark)) + ", " + e.name(attrVersion) + " = " + e.value(text(number))
+	values[bindVersion] = text(number)
 	_, err = s.client.UpdateItemWithContext(ctx, &dynamodb.UpdateItemInput{
 		TableName:                 &s.table,
 		Key:                       s.key,
-		ConditionExpression:       condition,
-		UpdateExpression:          &update,
-		ExpressionAttributeNames:  e.names,
-		ExpressionAttributeValues: e.values,
+		ConditionExpression:       &condition,
+		UpdateExpression:          &e.update,
+		ExpressionAttributeNames:  names,
+		ExpressionAttributeValues: values,
 	}, once)
 	return err
 }
@@ -260,20 +302,16 @@ func (s *store) read(ctx context.Context, consistent bool) (map[string]*dynamodb
 }
 
 // conditionCheck is the condition that the record is the tenure with this token, as
-// an item of somebody's transaction.
+// an item of somebody's transaction. It shares nothing with the lock.
 func (s *store) conditionCheck(token int64) *dynamodb.ConditionCheck {
-	e := newExpression()
-	condition := s.ours(e, token)
-	key := make(map[string]*dynamodb.AttributeValue, len(s.key))
-	for name, value := range s.key {
-		key[name] = value
-	}
+	values := s.checking.bind(1)
+	values[bindToken] = integer(token)
 	return &dynamodb.ConditionCheck{
 		TableName:                           aws.String(s.table),
-		Key:                                 key,
-		ConditionExpression:                 &condition,
-		ExpressionAttributeNames:            e.names,
-		ExpressionAttributeValues:           e.values,
+		Key:                                 maps.Clone(s.key),
+		ConditionExpression:                 aws.String(s.checking.condition),
+		ExpressionAttributeNames:            maps.Clone(s.checking.names),
+		ExpressionAttributeValues:           values,
 		ReturnValuesOnConditionCheckFailure: aws.String(dynamodb.ReturnValuesOnConditionCheckFailureAllOld),
 	}
 }
