@@ -83,8 +83,9 @@
 //
 // # Not promised
 //
-// A machine that is suspended and has its wall clock set back meanwhile (both of
-// its clocks then lie); an operator who edits or deletes a held item (its holder
+// A machine that is suspended and has its wall clock set back meanwhile, a virtual
+// machine that is stopped with both its clocks, or copied while it runs (its clocks
+// then lie, or there are two of it); an operator who edits or deletes a held item (its holder
 // notices at its next heartbeat, and fencing still holds); MaxClockSkew set lower
 // than the truth; ReclaimOnRestart with an Identifier that two live processes
 // share. Fencing tokens restart from a wall clock in milliseconds when an item
