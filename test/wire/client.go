@@ -1,0 +1,63 @@
+package wire
+
+import (
+	"net/http"
+	"net/url"
+
+	"github.com/aws/aws-sdk-go/aws"
+	"github.com/aws/aws-sdk-go/aws/client"
+	"github.com/aws/aws-sdk-go/aws/credentials"
+	"github.com/aws/aws-sdk-go/aws/defaults"
+	"github.com/aws/aws-sdk-go/service/dynamodb"
+	"github.com/aws/aws-sdk-go/service/dynamodb/dynamodbiface"
+)
+
+// NewClient returns a DynamoDB client whose requests go through rt. It has made-up credentials and reads nothing from the
+// environment; the SDK's retries are as they are by default. configure may change its configuration.
+func NewClient(rt http.RoundTripper, configure ...func(*aws.Config)) dynamodbiface.DynamoDBAPI {
+	config := defaults.Config().
+		WithEndpoint("http://wire.invalid").
+		WithRegion("us-east-1").
+		WithCredentials(credentials.NewStaticCredentials("wire", "wire", "")).
+		WithHTTPClient(&http.Client{Transport: rt})
+	for _, change := range configure {
+		change(config)
+	}
+	return dynamodb.New(provider{config})
+}
+
+// provider takes the place of a session, which would read the environment.
+type provider struct{ config *aws.Config }
+
+func (p provider) ClientConfig(string, ...*aws.Config) client.Config {
+	return client.Config{
+		Config:        p.config,
+		Handlers:      defaults.Handlers(),
+		Endpoint:      aws.StringValue(p.config.Endpoint),
+		SigningRegion: aws.StringValue(p.config.Region),
+		SigningName:   dynamodb.EndpointsID,
+	}
+}
+
+// Endpoint returns a RoundTripper that sends every request to the engine at address (such as http://127.0.0.1:8000), whatever
+// its own URL says, and a function that closes its idle connections.
+func Endpoint(address string) (rt http.RoundTripper, closeIdle func(), err error) {
+	target, err := url.Parse(address)
+	if err != nil {
+		return nil, nil, err
+	}
+	transport := &http.Transport{MaxIdleConnsPerHost: 64, MaxIdleConns: 64}
+	return endpoint{target, transport}, transport.CloseIdleConnections, nil
+}
+
+type endpoint struct {
+	target    *url.URL
+	transport *http.Transport
+}
+
+func (e endpoint) RoundTrip(r *http.Request) (*http.Response, error) {
+	redirected := r.Clone(r.Context())
+	redirected.URL.Scheme, redirected.URL.Host = e.target.Scheme, e.target.Host
+	redirected.Host = e.target.Host
+	return e.transport.RoundTrip(redirected)
+}
