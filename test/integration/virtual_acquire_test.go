@@ -1,0 +1,402 @@
+package integration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go/aws"
+
+	"github.com/leaderkit/leaderkit/lockclient"
+	"github.com/leaderkit/leaderkit/test/wire"
+)
+
+func TestAnAcquireThatFailsOnceIsRepeatedByItself(t *testing.T) {
+	for name, fault := range transient() {
+		if name == "a permission taken away" || name == "a table that is away" {
+			continue // these are answered at once
+		}
+		t.Run(name, func(t *testing.T) {
+			virtually(t, func(w *world) {
+				node := w.node("node")
+				node.wire.SetHook(wire.Nth(wire.Acquire, 1, fault))
+				token := node.get()
+				w.must(aws.StringValue(w.record()["fencingToken"].N) == fmt.Sprint(token), "the record's token is %v, the tenure's %d", w.record()["fencingToken"], token)
+				w.passWatching(3 * theLease)
+				now, _ := node.FencingToken()
+				w.must(now == token, "the tenure did not last: %v", node.LockError())
+			})
+		})
+	}
+}
+
+func TestAnAcquireWhoseReplyWasLostIsRecognisedByTheNextAttempt(t *testing.T) {
+	virtually(t, func(w *world) {
+		node, other := w.node("node"), w.node("other")
+		node.wire.SetHook(wire.Every(wire.Acquire, wire.DropReply()))
+		held, err := node.GetLock()
+		w.must(!held && err != nil && !node.believes(), "GetLock without a reply: %v, %v", held, err)
+		other.refused() // it is in the table, though
+		node.wire.SetHook(nil)
+		node.wire.Reset()
+		began := time.Now()
+		node.get()
+		w.must(time.Since(began) <= 2*roundTrip && node.wire.Count("") == 1, "took %v and %v", time.Since(began), node.wire.Counts())
+	})
+}
+
+func TestAWaiterRecognisesItsOwnUnansweredAcquire(t *testing.T) {
+	virtually(t, func(w *world) {
+		holder, waiter := w.node("holder"), w.node("waiter")
+		holder.get()
+		done := waiter.waits()
+		w.passWatching(20 * time.Second)
+		waiter.wire.SetHook(wire.Nth(wire.Acquire, 1, wire.DropReply()))
+		w.must(holder.RemoveLock() == nil, "RemoveLock failed")
+		began := time.Now()
+		w.must(<-done == nil, "WaitForLock failed")
+		w.must(time.Since(began) <= heartbeat+time.Second, "it waited %v for itself", time.Since(began))
+	})
+}
+
+// The network may deliver a request two times. The first copy wins, the second is refused, and its refusal may be all that
+// the client hears.
+func TestAnAcquireThatIsDeliveredTwiceIsOneTenure(t *testing.T) {
+	for name, fault := range map[string]wire.Fault{"the client hears the first answer": wire.Echo(0), "the client hears the second": wire.Twice(), "the second comes much later": wire.Echo(8 * time.Second)} {
+		for _, reclaim := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, ReclaimOnRestart %v", name, reclaim), func(t *testing.T) {
+				virtually(t, func(w *world) {
+					as := func(c *lockclient.DynamoDBLockClient) { c.ReclaimOnRestart = reclaim }
+					w.node("node", as).get()
+					w.nodes[0].crash() // an earlier life
+					node := w.node("node", as)
+					if !reclaim {
+						node.refused()
+						w.pass(theLease + time.Second) // it takes over from a dead holder
+					}
+					node.wire.SetHook(wire.Every(wire.Acquire, fault))
+					token := node.get()
+					w.must(aws.StringValue(w.record()["fencingToken"].N) == fmt.Sprint(token), "the record's token is %v, the tenure's %d", w.record()["fencingToken"], token)
+					w.passWatching(3 * theLease)
+					now, _ := node.FencingToken()
+					w.must(now == token, "the tenure did not last: %v", node.LockError())
+				})
+			})
+		}
+	}
+}
+
+func TestAnAcquireThatArrivesAfterALaterOneWonChangesNothing(t *testing.T) {
+	for _, reclaim := range []bool{false, true} {
+		t.Run(fmt.Sprintf("ReclaimOnRestart %v", reclaim), func(t *testing.T) {
+			virtually(t, func(w *world) {
+				node := w.node("node", func(c *lockclient.DynamoDBLockClient) { c.ReclaimOnRestart = reclaim })
+				var late *wire.Call
+				node.wire.SetHook(wire.Nth(wire.Acquire, 1, func(ctx ctx, c *wire.Call) (reply, error) {
+					late = c
+					return nil, wire.ErrNetwork
+				}))
+				token := node.get()
+				late.Repeat()
+				w.passWatching(3 * theLease)
+				now, _ := node.FencingToken()
+				w.must(now == token, "the tenure did not last: %v", node.LockError())
+			})
+		})
+	}
+}
+
+// Whoever gives up an attempt leaves nothing behind that others have to wait for.
+func TestACancelledAcquireFreesWhatItMayHaveTaken(t *testing.T) {
+	steps := map[string]func(n *node, ctx context.Context) error{
+		"GetLock":     func(n *node, ctx context.Context) error { _, err := n.GetLockWithContext(ctx); return err },
+		"PollLock":    func(n *node, ctx context.Context) error { _, err := n.PollLock(ctx); return err },
+		"WaitForLock": func(n *node, ctx context.Context) error { return n.WaitForLock(ctx) },
+	}
+	faults := map[string]wire.Fault{"no fault": nil, "the reply lost": wire.DropReply(), "the reply late": wire.DelayReply(time.Second)}
+	for call, step := range steps {
+		for what, fault := range faults {
+			t.Run(call+", "+what, func(t *testing.T) {
+				for after := time.Duration(0); after <= 6*roundTrip; after += roundTrip / 5 {
+					virtually(t, func(w *world) {
+						node, other := w.node("node"), w.node("other")
+						if fault != nil {
+							node.wire.SetHook(wire.Every(wire.Acquire, fault))
+						}
+						ctx, cancel := context.WithTimeout(w.ctx, after)
+						defer cancel()
+						err := step(node, ctx)
+						if node.believes() {
+							w.must(err == nil, "it holds the lock and says %v", err)
+							return
+						}
+						w.must(err != nil, "it doesn't hold the lock and says nothing, cancelled after %v", after)
+						if !errors.Is(err, context.DeadlineExceeded) {
+							_ = step(node, ctx) // another try, which is cancelled in its turn
+							<-ctx.Done()
+							_ = step(node, ctx)
+						}
+						w.pass(time.Second)
+						held, err := other.GetLock()
+						w.must(held, "cancelled after %v: left behind for others to wait for: %v", after, err)
+					})
+				}
+			})
+		}
+	}
+}
+
+func TestRemoveLockInterruptsAnAcquireAndFreesIt(t *testing.T) {
+	for what, fault := range map[string]wire.Fault{"under way": wire.Delay(2 * time.Second), "committed": wire.DelayReply(2 * time.Second)} {
+		t.Run(what, func(t *testing.T) {
+			virtually(t, func(w *world) {
+				node, other := w.node("node"), w.node("other")
+				node.wire.SetHook(wire.Every(wire.Acquire, fault))
+				got := make(chan error, 1)
+				w.waiting.Go(func() {
+					held, err := node.GetLock()
+					w.must(!held, "GetLock won though RemoveLock came first")
+					got <- err
+				})
+				w.pass(time.Second)
+				w.must(node.RemoveLock() == nil, "RemoveLock failed")
+				w.mustBe(<-got, lockclient.ErrInterrupted)
+				w.must(!node.believes(), "believes after RemoveLock")
+				if what == "committed" {
+					other.get()
+				}
+			})
+		})
+	}
+}
+
+func TestRemoveLockEndsWaiting(t *testing.T) {
+	virtually(t, func(w *world) {
+		holder, waiter := w.node("holder"), w.node("waiter")
+		holder.get()
+		done := waiter.waits()
+		w.pass(20 * time.Second)
+		w.must(waiter.RemoveLock() == nil, "RemoveLock of a waiter failed")
+		began := time.Now()
+		w.mustBe(<-done, lockclient.ErrInterrupted)
+		w.must(time.Since(began) <= heartbeat+time.Second, "waiting ended %v later", time.Since(began))
+		w.must(holder.believes(), "the holder lost its lock: %v", holder.LockError())
+	})
+}
+
+func TestAHungAcquireReturnsWhenItsContextEnds(t *testing.T) {
+	virtually(t, func(w *world) {
+		until := make(chan struct{})
+		defer close(until)
+		node := w.node("node")
+		node.wire.SetHook(wire.Every(wire.Acquire, wire.Deaf(until)))
+		ctx, cancel := context.WithTimeout(w.ctx, 2*time.Second)
+		defer cancel()
+		began := time.Now()
+		held, err := node.GetLockWithContext(ctx)
+		w.must(!held, "held")
+		w.mustBe(err, context.DeadlineExceeded)
+		w.must(time.Since(began) <= 3*time.Second+time.Millisecond, "GetLock returned after %v", time.Since(began))
+	})
+}
+
+func TestAHungEndpointIsAnErrorThatDoesNotLookLikeACancel(t *testing.T) {
+	virtually(t, func(w *world) {
+		node := w.node("node")
+		node.wire.SetHook(wire.Every(wire.Acquire, wire.Hang()))
+		held, err := node.GetLock()
+		w.must(!held && err != nil, "GetLock over a dead line: %v, %v", held, err)
+		w.must(!errors.Is(err, context.Canceled), "nobody cancelled anything, and the error is %v", err)
+	})
+}
+
+// The machine sleeps while its request is under way: what it won is as old as that.
+func TestAnAcquireDuringWhichTheLeaseRanOutIsNotBelieved(t *testing.T) {
+	virtually(t, func(w *world) {
+		node := w.node("node")
+		node.wire.SetHook(wire.Nth(wire.Acquire, 1, func(ctx ctx, c *wire.Call) (reply, error) {
+			r, err := c.Deliver(ctx)
+			node.clock.Suspend()
+			_ = rest(ctx, theLease)
+			node.clock.Resume()
+			w.must(!node.believes(), "it believes before it was answered")
+			return r, err
+		}))
+		node.get()
+		age, _ := node.LeaseAge()
+		w.must(age <= time.Second && node.wire.Kinds()[wire.Acquire] == 2, "a lease of age %v, won with %v", age, node.wire.Counts())
+	})
+}
+
+func TestReclaimOnRestartGoesOnAtOnce(t *testing.T) {
+	virtually(t, func(w *world) {
+		reclaim := func(c *lockclient.DynamoDBLockClient) { c.ReclaimOnRestart = true }
+		first, other := w.node("node-1", reclaim), w.node("other", reclaim)
+		before := first.get()
+		w.pass(20 * time.Second)
+		first.crash()
+		other.refused() // it isn't its own
+		again := w.node("node-1", reclaim)
+		after := again.get()
+		w.must(after > before, "fencing tokens %d, then %d", before, after)
+		w.passWatching(theLease)
+		w.must(again.believes(), "lost: %v", again.LockError())
+	})
+}
+
+func TestWithoutReclaimOnRestartAnEqualIdentifierIsAStranger(t *testing.T) {
+	virtually(t, func(w *world) {
+		first, twin := w.node("twin"), w.node("twin")
+		first.get()
+		twin.refused()
+		w.must(twin.RemoveLock() == nil, "RemoveLock of a client that holds nothing")
+		twin.waits()
+		w.passWatching(3 * theLease)
+		w.must(first.believes(), "a twin's RemoveLock freed the lock: %v", first.LockError())
+		// And when it does take over, the heartbeats of one do not keep up the other.
+		first.wire.SetHook(wire.Every(wire.Heartbeat, wire.Refuse()))
+		w.must(w.until(3*theLease, twin.believes), "the twin never took over")
+		first.wire.SetHook(nil)
+		w.passWatching(2 * theLease)
+		w.must(twin.believes() && !first.believes(), "after the takeover: twin %v, first %v", twin.believes(), first.believes())
+	})
+}
+
+func TestAClientTakesItsOwnExpiredTenureUpAgainAtOnce(t *testing.T) {
+	virtually(t, func(w *world) {
+		node := w.node("node")
+		before := node.get()
+		w.pass(20 * time.Second)
+		node.wire.SetHook(func(*wire.Call) wire.Fault { return wire.Refuse() })
+		<-node.Lost()
+		w.pass(time.Second)
+		node.wire.SetHook(nil)
+		node.wire.Reset()
+		after := node.get()
+		w.must(after > before && node.wire.Count("") == 1, "tokens %d, %d; requests %v", before, after, node.wire.Counts())
+	})
+}
+
+func TestWithMaxClockSkewAShortLivedProcessTakesOverFromACrashedOne(t *testing.T) {
+	virtually(t, func(w *world) {
+		const skew = 500 * time.Millisecond
+		cron := func() *node {
+			return w.node("cron", func(c *lockclient.DynamoDBLockClient) { c.MaxClockSkew = skew })
+		}
+		holder := w.node("holder")
+		holder.get()
+		for range 20 { // a new process each time, which looks once
+			w.passWatching(theLease / 3)
+			cron().refused()
+		}
+		holder.crash()
+		last := holder.lastRenewal()
+		for time.Since(last) < theLease+skew {
+			cron().refused()
+			w.pass(theLease / 5)
+		}
+		w.pass(time.Second)
+		late := cron()
+		late.get()
+		w.must(late.wire.Count("") == 2, "requests: %v", late.wire.Counts())
+
+		never := w.node("careful")
+		late.crash()
+		w.pass(5 * theLease)
+		never.refused() // without MaxClockSkew nobody's wall clock decides
+	})
+}
+
+func TestARecordedExpiryIsNotBelievedWhereClocksAreNotPromised(t *testing.T) {
+	virtually(t, func(w *world) {
+		holder, waiter := w.node("holder"), w.node("waiter")
+		holder.clock.JumpWall(-24 * time.Hour) // its expiry has long passed for everybody else
+		holder.get()
+		waiter.waits()
+		w.passWatching(5 * theLease)
+		waiter.refused()
+		w.must(holder.believes(), "lost: %v", holder.LockError())
+	})
+}
+
+// A crashed holder is taken over by attempts that are cut short, one after another, on a bad line.
+func TestAWatchOutlivesAttemptsThatWereCutShort(t *testing.T) {
+	virtually(t, func(w *world) {
+		holder, other := w.node("holder"), w.node("other")
+		holder.get()
+		other.refused()
+		holder.crash()
+		other.wire.SetHook(wire.On(wire.Acquire, func(n int, _ *wire.Call) wire.Fault {
+			if n%2 == 1 {
+				return wire.Hang()
+			}
+			return nil
+		}))
+		held := w.until(2*theLease, func() bool {
+			w.pass(time.Second)
+			ctx, cancel := context.WithTimeout(w.ctx, 200*time.Millisecond)
+			defer cancel()
+			held, _ := other.GetLockWithContext(ctx)
+			return held
+		})
+		w.must(held, "never taken over: each cut attempt began the watch anew")
+	})
+}
+
+func TestGivingUpWaitingSaysWhatForAndWhy(t *testing.T) {
+	virtually(t, func(w *world) {
+		holder, waiter := w.node("holder"), w.node("waiter")
+		token := holder.get()
+		ctx, cancel := context.WithTimeout(w.ctx, 20*time.Second)
+		defer cancel()
+		err := waiter.WaitForLock(ctx)
+		w.mustBe(err, context.DeadlineExceeded)
+		var refused *lockclient.LockHeldError
+		w.must(errors.As(err, &refused) && refused.Owner == "holder" && refused.FencingToken == token, "the error is %v", err)
+	})
+}
+
+func TestWaitingGoesOnThroughEveryTransientFault(t *testing.T) {
+	for name, fault := range transient() {
+		if name == "a permission taken away" || name == "a table that is away" {
+			continue // these are answered at once
+		}
+		t.Run(name, func(t *testing.T) {
+			virtually(t, func(w *world) {
+				holder, waiter := w.node("holder"), w.node("waiter")
+				holder.get()
+				done := waiter.waits()
+				w.passWatching(theLease)
+				for _, kind := range []wire.Kind{wire.Poll, wire.Acquire} {
+					waiter.wire.SetHook(wire.On(kind, func(n int, _ *wire.Call) wire.Fault {
+						if n <= 2 {
+							return fault
+						}
+						return nil
+					}))
+					w.passWatching(3 * theLease)
+					if kind == wire.Poll {
+						holder.crash()
+					}
+				}
+				w.must(w.until(4*theLease, waiter.believes) && <-done == nil, "waiting did not end in a lock")
+			})
+		})
+	}
+}
+
+func TestExpiredCredentialsAreRenewed(t *testing.T) {
+	virtually(t, func(w *world) {
+		node := w.node("node")
+		keys := &rotatingKeys{}
+		node.Client = wire.NewClient(node.wire, keys.configure)
+		node.get()
+		w.must(keys.retrieved.Load() == 1, "credentials were fetched %d times", keys.retrieved.Load())
+		w.pass(theLease)
+		node.wire.SetHook(wire.Nth(wire.Heartbeat, 1, wire.ExpiredToken()))
+		w.passWatching(2 * theLease)
+		w.must(node.believes() && keys.retrieved.Load() == 2, "holds %v, credentials fetched %d times", node.believes(), keys.retrieved.Load())
+	})
+}

@@ -1,0 +1,146 @@
+package integration
+
+import (
+	"testing"
+	"time"
+
+	"github.com/leaderkit/leaderkit/lockclient"
+	"github.com/leaderkit/leaderkit/test/wire"
+)
+
+// cutOff has none of the node's heartbeats arrive any more.
+func (n *node) cutOff() { n.wire.SetHook(wire.Every(wire.Heartbeat, wire.Refuse())) }
+
+func TestAWallClockSetBackNeverProlongsALease(t *testing.T) {
+	virtually(t, func(w *world) {
+		holder, waiter := w.node("holder"), w.node("waiter")
+		holder.get()
+		waiter.waits()
+		w.passWatching(time.Minute)
+		holder.cutOff()
+		last := holder.lastRenewal()
+		for range 5 {
+			holder.clock.JumpWall(-time.Hour)
+			w.passWatching(time.Second)
+		}
+		<-holder.Lost()
+		w.must(time.Since(last) <= theLease*99/100, "believed for %v", time.Since(last))
+		w.must(w.until(theLease, waiter.believes), "nobody took over")
+	})
+}
+
+func TestSmallWallJumpsCostALiveHolderNothing(t *testing.T) {
+	virtually(t, func(w *world) {
+		holder, waiter := w.node("holder"), w.node("waiter")
+		token := holder.get()
+		waiter.waits()
+		for i := range 40 {
+			jump := time.Duration(i%5-2) * time.Second
+			holder.clock.JumpWall(jump)
+			waiter.clock.JumpWall(-17 * jump)
+			w.passWatching(theLease / 2)
+		}
+		now, _ := holder.FencingToken()
+		w.must(now == token, "the holder lost its lock: %v", holder.LockError())
+	})
+}
+
+func TestAWallClockSetForwardPastTheLeaseEndsTheTenure(t *testing.T) {
+	virtually(t, func(w *world) {
+		holder := w.node("holder")
+		holder.get()
+		w.pass(20 * time.Second)
+		holder.clock.JumpWall(time.Hour) // for all it knows it was asleep
+		held, err := holder.HasLock()
+		w.must(!held, "it trusts a lease that may be an hour old")
+		w.mustBe(err, lockclient.ErrLeaseExpired)
+		holder.clock.JumpWall(-time.Hour)
+		w.must(!holder.believes(), "a lost tenure came back")
+	})
+}
+
+func TestAMachineThatSleptPastItsLeaseDoesNotBelieveWhenItWakes(t *testing.T) {
+	virtually(t, func(w *world) {
+		holder, waiter := w.node("holder"), w.node("waiter")
+		holder.get()
+		lost := holder.Lost()
+		waiter.waits()
+		w.pass(time.Minute)
+		holder.clock.Suspend()
+		w.nodes = []*node{waiter} // asleep, it asks itself nothing
+		w.must(w.until(3*theLease, waiter.believes), "nobody took over")
+		w.nodes = []*node{holder, waiter}
+		holder.clock.Resume()
+		held, err := holder.HasLock() // before any of its timers has had the time to fire
+		w.must(!held, "it woke up believing")
+		w.mustBe(err, lockclient.ErrLeaseExpired)
+		<-lost
+		w.passWatching(theLease)
+		w.must(waiter.believes(), "the successor lost its lock: %v", waiter.LockError())
+	})
+}
+
+// Nobody need ask: the loss is told by a timer, soon after the machine woke.
+func TestASleeperIsToldOfItsLossSoonAfterWaking(t *testing.T) {
+	virtually(t, func(w *world) {
+		holder := w.node("holder")
+		holder.get()
+		lost := holder.Lost()
+		w.pass(time.Minute)
+		holder.wire.SetHook(func(*wire.Call) wire.Fault { return wire.Hang() })
+		holder.clock.Suspend()
+		w.pass(theLease)
+		holder.clock.Resume()
+		woke := time.Now()
+		<-lost
+		w.must(time.Since(woke) <= heartbeat/3, "told %v after waking", time.Since(woke))
+	})
+}
+
+func TestAProcessThatStoodStillPastItsLeaseDoesNotBelieve(t *testing.T) {
+	virtually(t, func(w *world) {
+		holder, waiter := w.node("holder"), w.node("waiter")
+		holder.get()
+		lost := holder.Lost()
+		waiter.waits()
+		w.pass(time.Minute)
+		holder.wire.SetHook(func(*wire.Call) wire.Fault {
+			return func(ctx ctx, c *wire.Call) (reply, error) {
+				if err := holder.clock.AwaitRunning(ctx); err != nil {
+					return nil, err
+				}
+				return c.Deliver(ctx)
+			}
+		})
+		holder.clock.Pause()
+		w.nodes = []*node{waiter}
+		w.must(w.until(3*theLease, waiter.believes), "nobody took over")
+		w.nodes = []*node{holder, waiter}
+		holder.clock.Continue()
+		w.must(!holder.believes(), "it went on believing")
+		<-lost
+		w.passWatching(theLease) // its heartbeats that were due meanwhile do no harm
+		w.must(waiter.believes(), "the successor lost its lock: %v", waiter.LockError())
+	})
+}
+
+func TestClocksThatRunAtDifferentRatesDoNotOverlap(t *testing.T) {
+	for name, rates := range map[string][2]float64{"a slow holder": {0.9956, 1.0044}, "a fast holder": {1.0044, 0.9956}} {
+		t.Run(name, func(t *testing.T) {
+			virtually(t, func(w *world) {
+				for range 3 {
+					holder, waiter := w.node("holder"), w.node("waiter")
+					holder.clock.SetRate(rates[0])
+					waiter.clock.SetRate(rates[1])
+					w.must(holder.WaitForLock(w.ctx) == nil, "WaitForLock failed")
+					waiter.waits()
+					w.passWatching(time.Minute)
+					w.must(holder.believes(), "lost: %v", holder.LockError())
+					holder.cutOff()
+					w.must(w.until(2*theLease, waiter.believes), "nobody took over")
+					w.must(waiter.RemoveLock() == nil, "RemoveLock failed")
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,142 @@
+package integration
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go/aws"
+
+	"github.com/leaderkit/leaderkit/lockclient"
+	"github.com/leaderkit/leaderkit/test/wire"
+)
+
+func TestAReleaseThatFailsOnceIsRepeatedByItself(t *testing.T) {
+	for name, fault := range transient() {
+		if name == "a permission taken away" || name == "a table that is away" {
+			continue // these are answered at once
+		}
+		for _, remove := range []bool{false, true} {
+			t.Run(name, func(t *testing.T) {
+				virtually(t, func(w *world) {
+					node, other := w.node("node", func(c *lockclient.DynamoDBLockClient) { c.DeleteOnRelease = remove }), w.node("other")
+					node.get()
+					node.wire.SetHook(wire.Nth(wire.Release, 1, fault))
+					w.must(node.RemoveLock() == nil, "RemoveLock failed")
+					other.get()
+					w.passWatching(2 * theLease) // also when a delayed release arrives
+					w.must(other.believes(), "lost: %v", other.LockError())
+				})
+			})
+		}
+	}
+}
+
+// After an error the caller may try again.
+func TestAReleaseThatCouldNotBeSentCanBeRepeated(t *testing.T) {
+	virtually(t, func(w *world) {
+		node, other := w.node("node"), w.node("other")
+		node.get()
+		node.wire.SetHook(wire.Every(wire.Release, wire.Refuse()))
+		began := time.Now()
+		w.must(node.RemoveLock() != nil, "RemoveLock says that it freed the lock")
+		w.must(time.Since(began) <= theLease+time.Second, "RemoveLock tried for %v", time.Since(began))
+		w.must(!node.believes() && node.LockError() == nil, "a tenure that was given up counts as %v", node.LockError())
+		other.refused()
+		node.wire.SetHook(nil)
+		w.must(node.RemoveLock() == nil, "the second RemoveLock failed")
+		other.get()
+	})
+}
+
+// RemoveLock of a client that was replaced, without its knowledge, frees nobody's lock.
+func TestReleasingALockThatAnotherHasTakenOverChangesNothing(t *testing.T) {
+	for _, remove := range []bool{false, true} {
+		virtually(t, func(w *world) {
+			node, other := w.node("node", func(c *lockclient.DynamoDBLockClient) { c.DeleteOnRelease = remove }), w.node("other")
+			node.get()
+			other.waits()
+			w.pass(time.Minute)
+			node.cutOff()
+			w.must(w.until(3*theLease, other.believes), "nobody took over")
+			w.must(node.RemoveLock() == nil, "there is nothing of its own to free: no error")
+			w.passWatching(3 * theLease)
+			w.must(other.believes(), "the successor lost its lock: %v", other.LockError())
+		})
+	}
+}
+
+func TestALateReleaseDoesNotFreeTheSuccessorsLock(t *testing.T) {
+	for _, remove := range []bool{false, true} {
+		virtually(t, func(w *world) {
+			node, other := w.node("node", func(c *lockclient.DynamoDBLockClient) { c.DeleteOnRelease = remove }), w.node("other")
+			node.get()
+			other.waits()
+			w.pass(time.Minute)
+			var late *wire.Call
+			node.wire.SetHook(func(c *wire.Call) wire.Fault {
+				if c.Kind() == wire.Release {
+					late = c
+				}
+				return wire.Refuse()
+			})
+			w.must(node.RemoveLock() != nil, "RemoveLock succeeded over a dead line")
+			w.must(w.until(3*theLease, other.believes), "nobody took over")
+			w.must(late.Repeat() == http.StatusBadRequest, "a late release was carried out")
+			w.passWatching(3 * theLease)
+			w.must(other.believes(), "the successor lost its lock: %v", other.LockError())
+		})
+	}
+}
+
+// Nobody believes in it, and it is gone after a lease: the worst that a repeated acquire can do.
+func TestAnAcquireRepeatedAfterItsReleaseIsOutlived(t *testing.T) {
+	virtually(t, func(w *world) {
+		node, other := w.node("node"), w.node("other")
+		node.get()
+		ghost := node.wire.Calls()[0]
+		w.must(node.RemoveLock() == nil, "RemoveLock failed")
+		ghost.Repeat()
+		w.must(!node.believes(), "a repeated request made a believer")
+		other.waits()
+		w.must(w.until(2*theLease, other.believes), "nobody outlived it")
+		token, _ := other.FencingToken()
+		w.must(aws.StringValue(w.record()["fencingToken"].N) == itoa(int(token)), "token")
+	})
+}
+
+func TestATenureIsOverBeforeItsReleaseIsSent(t *testing.T) {
+	virtually(t, func(w *world) {
+		node, other := w.node("node"), w.node("other")
+		node.get()
+		lost := node.Lost()
+		told := false
+		node.wire.SetHook(wire.On(wire.Release, func(int, *wire.Call) wire.Fault {
+			select {
+			case <-lost:
+				told = !node.believes()
+			default:
+			}
+			return wire.DelayReply(2 * time.Second)
+		}))
+		other.waits()
+		done := make(chan error, 1)
+		w.waiting.Go(func() { done <- node.RemoveLock() })
+		w.passWatching(theLease)
+		w.must(<-done == nil && told && other.believes(), "told before the release: %v, other: %v", told, other.believes())
+	})
+}
+
+func TestHeartbeatsUnderWayDoNotOutliveTheRelease(t *testing.T) {
+	virtually(t, func(w *world) {
+		node, other := w.node("node"), w.node("other")
+		node.get()
+		node.wire.SetHook(wire.Every(wire.Heartbeat, wire.Delay(2*time.Second)))
+		w.pass(heartbeat + time.Second) // one is on its way
+		w.must(node.RemoveLock() == nil, "RemoveLock failed")
+		node.wire.Reset()
+		other.get()
+		w.passWatching(3 * theLease)
+		w.must(node.wire.Count("") == 0 && other.believes(), "after the release: %v; other: %v", node.wire.Counts(), other.LockError())
+	})
+}

@@ -1,0 +1,217 @@
+package integration
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/leaderkit/leaderkit/lockclient"
+	"github.com/leaderkit/leaderkit/test/wire"
+)
+
+// lastRenewal is when the node's last delivered acquire or heartbeat left it.
+func (n *node) lastRenewal() time.Time {
+	last := time.Time{}
+	for _, call := range n.wire.Calls() {
+		if kind := call.Kind(); kind == wire.Acquire || kind == wire.Heartbeat {
+			last = call.At
+		}
+	}
+	return last
+}
+
+func TestALiveHolderIsNeverTakenOver(t *testing.T) {
+	virtually(t, func(w *world) {
+		holder, poller, waiter := w.node("holder"), w.node("poller"), w.node("waiter")
+		holder.get()
+		ctx, cancel := context.WithCancel(w.ctx)
+		done := waiter.waitsFor(ctx)
+		for range 40 {
+			w.passWatching(theLease / 4)
+			poller.refused()
+			w.must(holder.believes(), "the holder lost its lock: %v", holder.LockError())
+		}
+		cancel()
+		w.mustBe(<-done, context.Canceled)
+	})
+}
+
+func TestACrashedHolderIsReplacedAsSoonAsItsLeaseHasRunOut(t *testing.T) {
+	for name, running := range map[string]time.Duration{"before its first heartbeat": 0, "after one": 4 * time.Second, "after many": time.Minute} {
+		t.Run(name, func(t *testing.T) {
+			virtually(t, func(w *world) {
+				holder, waiter := w.node("holder"), w.node("waiter")
+				before := holder.get()
+				done := waiter.waits()
+				w.passWatching(running)
+				holder.crash()
+				last := holder.lastRenewal()
+				w.must(w.until(2*theLease, waiter.believes), "nobody took over within two leases")
+				took := time.Since(last)
+				w.must(<-done == nil, "WaitForLock failed though the lock was won")
+				limit := theLease*105/100 + 2*roundTrip
+				if running < 2*heartbeat {
+					limit = theLease + heartbeat // the waiter has not learned the holder's rhythm yet
+				}
+				w.must(took >= theLease && took <= limit, "taken over %v after the last renewal of a lease of %v", took, theLease)
+				after, _ := waiter.FencingToken()
+				w.must(after > before, "the successor's fencing token is %d, its predecessor's %d", after, before)
+			})
+		})
+	}
+}
+
+func TestCallingGetLockAgainAndAgainTakesOverFromACrashedHolder(t *testing.T) {
+	virtually(t, func(w *world) {
+		holder, other := w.node("holder"), w.node("other")
+		holder.get()
+		w.pass(time.Minute)
+		holder.crash()
+		last := holder.lastRenewal()
+		held := w.until(2*theLease, func() bool {
+			w.pass(time.Second)
+			held, _ := other.GetLock()
+			return held
+		})
+		w.must(held && time.Since(last) >= theLease, "held %v after %v", held, time.Since(last))
+	})
+}
+
+// The lease that counts is the one in the record.
+func TestClientsWithDifferentLeasesShareALock(t *testing.T) {
+	for name, leases := range map[string][2]time.Duration{
+		"a waiter with a shorter lease": {30 * time.Second, 3 * time.Second},
+		"a waiter with a longer lease":  {3 * time.Second, 30 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			virtually(t, func(w *world) {
+				with := func(d time.Duration) func(*lockclient.DynamoDBLockClient) {
+					return func(c *lockclient.DynamoDBLockClient) { c.LeaseDuration, c.HeartbeatPeriod = d, d/3 }
+				}
+				holder, waiter := w.node("holder", with(leases[0])), w.node("waiter", with(leases[1]))
+				holder.get()
+				waiter.waits()
+				w.passWatching(2 * time.Minute)
+				w.must(holder.believes(), "the live holder lost its lock: %v", holder.LockError())
+				holder.crash()
+				last := holder.lastRenewal()
+				w.must(w.until(2*leases[0], waiter.believes), "not taken over within two of the holder's leases")
+				took := time.Since(last)
+				w.must(took >= leases[0], "taken over %v after the last renewal of a lease of %v", took, leases[0])
+			})
+		})
+	}
+}
+
+// The holder sends, the network is slow to bring the confirmation, and then nothing gets through any more: the lease was
+// counted by others from the write on, so it is counted by the holder from before it.
+func TestTheHolderCountsFromBeforeItsRequestWasSent(t *testing.T) {
+	virtually(t, func(w *world) {
+		holder, waiter := w.node("holder"), w.node("waiter")
+		holder.get()
+		waiter.waits()
+		w.passWatching(20 * time.Second)
+		holder.wire.Reset()
+		holder.wire.SetHook(wire.On(wire.Heartbeat, func(n int, _ *wire.Call) wire.Fault {
+			if n == 1 {
+				return wire.DelayReply(4 * time.Second)
+			}
+			return wire.Refuse()
+		}))
+		w.must(w.until(3*theLease, waiter.believes), "the holder was never replaced")
+	})
+}
+
+// The same for an acquire.
+func TestTimeSpentOnAnAcquireIsTakenOffTheLease(t *testing.T) {
+	virtually(t, func(w *world) {
+		holder := w.node("holder")
+		holder.wire.SetHook(wire.Every(wire.Acquire, wire.DelayReply(4*time.Second)))
+		holder.get()
+		age, ok := holder.LeaseAge()
+		w.must(ok && age >= 4*time.Second, "the lease's age is %v (%v) right after an acquire that took 4 s", age, ok)
+		deadline, _ := holder.Deadline()
+		w.must(time.Until(deadline) <= theLease*99/100-4*time.Second, "certain for %v more", time.Until(deadline))
+		waiter := w.node("waiter")
+		holder.wire.SetHook(wire.Every(wire.Heartbeat, wire.Refuse()))
+		waiter.waits()
+		w.must(w.until(2*theLease, waiter.believes), "the holder was never replaced")
+	})
+}
+
+// A waiter's request may be under way for long and meet a renewal that is younger than the request.
+func TestAWaiterCountsFromTheArrivalOfTheReply(t *testing.T) {
+	virtually(t, func(w *world) {
+		holder, waiter := w.node("holder"), w.node("waiter")
+		holder.get()
+		w.pass(time.Minute)
+		// The waiter's first look leaves now, and arrives right after the holder's next heartbeat, its last.
+		waiter.wire.SetHook(wire.Nth(wire.Acquire, 1, func(ctx context.Context, c *wire.Call) (r reply, err error) {
+			for seen := holder.lastRenewal(); holder.lastRenewal().Equal(seen); {
+				if err := rest(ctx, time.Millisecond); err != nil {
+					return nil, err
+				}
+			}
+			if err := rest(ctx, 2*roundTrip); err != nil {
+				return nil, err
+			}
+			holder.wire.SetHook(wire.Every(wire.Heartbeat, wire.Refuse()))
+			return c.Deliver(ctx)
+		}))
+		waiter.waits()
+		w.must(w.until(3*theLease, waiter.believes), "the holder was never replaced")
+	})
+}
+
+func TestEventuallyConsistentReadsThatShowThePastMakeNoFalseLeader(t *testing.T) {
+	virtually(t, func(w *world) {
+		history := wire.NewHistory(w.server)
+		w.server = history
+		holder, waiter := w.node("holder"), w.node("waiter")
+		first := holder.get()
+		age := 0
+		waiter.wire.SetHook(wire.On(wire.Poll, func(n int, _ *wire.Call) wire.Fault {
+			age = (age*5 + 3) % 11 // 3, 7, 5, 6, 0, ...: the past in no order
+			return history.Stale(age)
+		}))
+		waiter.waits()
+		w.passWatching(5 * time.Minute)
+		w.must(holder.believes(), "the live holder lost its lock: %v", holder.LockError())
+		waiter.wire.SetHook(wire.On(wire.Poll, func(int, *wire.Call) wire.Fault { return history.Stale(10) }))
+		w.passWatching(5 * time.Minute) // always the same distance behind
+		w.must(holder.believes(), "the live holder lost its lock: %v", holder.LockError())
+		holder.crash()
+		w.must(w.until(3*theLease, waiter.believes), "a dead holder was not replaced")
+		second, _ := waiter.FencingToken()
+		w.must(second > first, "fencing tokens %d, then %d", first, second)
+	})
+}
+
+func TestAReleaseIsNoticedWithinOneOfTheHoldersPeriods(t *testing.T) {
+	virtually(t, func(w *world) {
+		holder, waiter := w.node("holder"), w.node("waiter")
+		holder.get()
+		done := waiter.waits()
+		w.passWatching(time.Minute)
+		w.must(holder.RemoveLock() == nil, "RemoveLock failed")
+		released := time.Now()
+		w.must(<-done == nil, "WaitForLock failed")
+		w.must(time.Since(released) <= heartbeat+5*roundTrip, "noticed %v later", time.Since(released))
+	})
+}
+
+func TestAnAnnouncedReleaseIsNoticedAtOnce(t *testing.T) {
+	virtually(t, func(w *world) {
+		holder, waiter := w.node("holder"), w.node("waiter")
+		holder.get()
+		done := waiter.waits()
+		w.passWatching(time.Minute)
+		w.must(holder.AnnounceRelease(w.ctx) == nil, "AnnounceRelease failed")
+		w.passWatching(heartbeat + time.Second) // the work winds down
+		w.must(holder.believes(), "announcing ended the tenure")
+		w.must(holder.RemoveLock() == nil, "RemoveLock failed")
+		released := time.Now()
+		w.must(<-done == nil, "WaitForLock failed")
+		w.must(time.Since(released) <= 200*time.Millisecond, "noticed %v later", time.Since(released))
+	})
+}

@@ -1,0 +1,232 @@
+package integration
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go/aws"
+	"github.com/aws/aws-sdk-go/service/dynamodb"
+	"github.com/aws/aws-sdk-go/service/dynamodb/dynamodbiface"
+
+	"github.com/leaderkit/leaderkit/lockclient"
+	"github.com/leaderkit/leaderkit/test/dynamotest"
+	"github.com/leaderkit/leaderkit/test/nodeclock"
+	"github.com/leaderkit/leaderkit/test/wire"
+)
+
+// world is an engine in a bubble of virtual time, and the machines around it. A bubble that is left with a goroutine still
+// there fails its test, so that each of these is a test for leaks too.
+type world struct {
+	*testing.T
+	ctx     context.Context   // done when the test has ended
+	server  http.RoundTripper // with one-way trips of half a roundTrip each
+	admin   dynamodbiface.DynamoDBAPI
+	nodes   []*node
+	waiting sync.WaitGroup // for what waits started
+}
+
+const (
+	theLock   = "the-lock"
+	theTable  = "locks"
+	theLease  = 10 * time.Second
+	heartbeat = 3 * time.Second
+	roundTrip = 10 * time.Millisecond
+	glance    = 4 * time.Millisecond // the pause between two looks at who believes
+)
+
+// virtually runs do in a bubble.
+func virtually(t *testing.T, do func(w *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		engine := dynamotest.Transport(dynamotest.New())
+		ctx, cancel := context.WithCancel(context.Background())
+		w := &world{T: t, ctx: ctx, server: distance{engine}, admin: wire.NewClient(engine)}
+		if err := lockclient.EnsureTable(ctx, w.admin, theTable, lockclient.WithoutTTL()); err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			cancel()
+			w.end()
+		}()
+		do(w)
+	})
+}
+
+// end has every node let go, so that nothing is left running.
+func (w *world) end() {
+	for _, n := range w.nodes {
+		n.wire.SetHook(nil)
+		n.clock.Resume()
+		n.clock.Continue()
+		_ = n.RemoveLock()
+		n.wire.Settle()
+	}
+	w.waiting.Wait()
+}
+
+// distance is the network between a node and the server.
+type distance struct{ next http.RoundTripper }
+
+func (d distance) RoundTrip(r *http.Request) (*http.Response, error) {
+	if err := rest(r.Context(), roundTrip/2); err != nil {
+		return nil, err
+	}
+	reply, err := d.next.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	if err := rest(r.Context(), roundTrip/2); err != nil {
+		_ = reply.Body.Close()
+		return nil, err
+	}
+	return reply, nil
+}
+
+func rest(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// node is a machine with a client, a clock and a network connection of its own.
+type node struct {
+	*lockclient.DynamoDBLockClient
+	wire  *wire.Wire
+	clock *nodeclock.Clock
+	w     *world
+	dead  bool // its process is gone, and believes nothing
+}
+
+// node makes one that competes for theLock.
+func (w *world) node(identifier string, change ...func(*lockclient.DynamoDBLockClient)) *node {
+	n := &node{wire: wire.New(w.server), clock: nodeclock.New(), w: w}
+	n.DynamoDBLockClient = &lockclient.DynamoDBLockClient{
+		LockName: theLock, TableName: theTable, Identifier: identifier,
+		LeaseDuration: theLease, HeartbeatPeriod: heartbeat, Client: wire.NewClient(n.wire), Clock: n.clock,
+	}
+	for _, f := range change {
+		f(n.DynamoDBLockClient)
+	}
+	w.nodes = append(w.nodes, n)
+	return n
+}
+
+// crash cuts the node off for good and stops its process: it neither sends nor notices anything any more.
+func (n *node) crash() {
+	n.wire.SetHook(func(*wire.Call) wire.Fault { return wire.Hang() })
+	n.clock.Pause()
+	n.dead = true
+}
+
+// get acquires or fails the test.
+func (n *node) get() int64 {
+	n.w.Helper()
+	if held, err := n.GetLock(); !held || err != nil {
+		n.w.Fatalf("%s: GetLock: %v, %v", n.Identifier, held, err)
+	}
+	token, ok := n.FencingToken()
+	if !ok {
+		n.w.Fatalf("%s: no fencing token after a win", n.Identifier)
+	}
+	return token
+}
+
+// refused tries to acquire and fails the test if it wins.
+func (n *node) refused() *lockclient.LockHeldError {
+	n.w.Helper()
+	held, err := n.GetLock()
+	var refusal *lockclient.LockHeldError
+	if held || !errors.As(err, &refusal) {
+		n.w.Fatalf("%s: GetLock: %v, %v; want a refusal", n.Identifier, held, err)
+	}
+	return refusal
+}
+
+// believes is HasLock.
+func (n *node) believes() bool {
+	held, _ := n.HasLock()
+	return held
+}
+
+// waits starts WaitForLock, which goes on until the test ends, and returns where it ends up.
+func (n *node) waits() <-chan error { return n.waitsFor(n.w.ctx) }
+
+func (n *node) waitsFor(ctx context.Context) <-chan error {
+	done := make(chan error, 1)
+	n.w.waiting.Go(func() { done <- n.WaitForLock(ctx) })
+	return done
+}
+
+// pass lets time go by.
+func (w *world) pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+// passWatching lets time go by and fails the test at the first instant, looking every few milliseconds, at which two nodes believe.
+func (w *world) passWatching(d time.Duration) {
+	w.Helper()
+	w.until(d, func() bool { return false })
+}
+
+// until lets time go by as passWatching does, until done is true, and reports whether that came to be.
+func (w *world) until(d time.Duration, done func() bool) bool {
+	w.Helper()
+	for end := time.Now().Add(d); time.Now().Before(end); w.pass(glance) {
+		w.atMostOneBelieves()
+		if done() {
+			return true
+		}
+	}
+	w.atMostOneBelieves()
+	return done()
+}
+
+func (w *world) atMostOneBelieves() {
+	w.Helper()
+	believer := ""
+	for _, n := range w.nodes {
+		if n.dead || !n.believes() {
+			continue
+		}
+		if believer != "" {
+			w.Fatalf("%s and %s both believe that they hold the lock", believer, n.Identifier)
+		}
+		believer = n.Identifier
+	}
+}
+
+// record is the lock's item as it is in the table.
+func (w *world) record() map[string]*dynamodb.AttributeValue {
+	w.Helper()
+	out, err := w.admin.GetItem(&dynamodb.GetItemInput{TableName: aws.String(theTable), Key: key(theLock), ConsistentRead: aws.Bool(true)})
+	if err != nil {
+		w.Fatal(err)
+	}
+	return out.Item
+}
+
+// must fails the test unless ok.
+func (w *world) must(ok bool, format string, args ...any) {
+	w.Helper()
+	if !ok {
+		w.Fatalf(format, args...)
+	}
+}
+
+func (w *world) mustBe(err, target error) {
+	w.Helper()
+	if !errors.Is(err, target) {
+		w.Fatalf("the error is %v, want %v in its chain", err, target)
+	}
+}
