@@ -1,0 +1,109 @@
+// Command basic-case takes a lock, works under it for some seconds, and releases it: the example of
+// dynamodb-lock-client-golang, with the same calls.
+//
+//	go run ./examples/basic-case                                             on a DynamoDB in memory
+//	go run ./examples/basic-case -endpoint http://localhost:8000             on DynamoDB Local
+//	AWS_REGION=eu-west-1 go run ./examples/basic-case -endpoint aws          on AWS
+//
+// Run it in two terminals on one endpoint: the second waits until the first is done, or, if you kill the first with
+// SIGKILL, until its lease has run out.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log"
+	"os"
+	"time"
+
+	"github.com/go-logr/stdr"
+
+	"github.com/leaderkit/leaderkit/examples/internal/demo"
+	"github.com/leaderkit/leaderkit/lockclient"
+)
+
+func main() {
+	ctx, stop := demo.Context()
+	err := run(ctx)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "basic-case:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) error {
+	var f demo.Flags
+	f.Register(flag.CommandLine, "LockTable")
+	steps := flag.Int("steps", 5, "seconds of work to do under the lock")
+	flag.Parse()
+
+	engine, err := demo.Open(ctx, f)
+	if err != nil {
+		return err
+	}
+	defer engine.Close()
+	fmt.Printf("on %s, table %q\n", engine, engine.Table)
+
+	if f.Verbose {
+		stdr.SetVerbosity(1) // 0: tenures begin and end; 1: heartbeats, too
+	}
+	lock := &lockclient.DynamoDBLockClient{
+		LockName:        "my-unique-lock-name",
+		LeaseDuration:   5 * time.Second,
+		HeartbeatPeriod: time.Second,
+		TableName:       engine.Table,
+		Client:          engine.Client,
+		Logger:          stdr.New(log.New(os.Stderr, "  ", log.Ltime|log.Lmicroseconds)),
+	}
+	if err := actionThatRequiresLock(ctx, lock, *steps); err != nil {
+		return err
+	}
+
+	fmt.Println("the lock is free and no heartbeats are left")
+	return nil
+}
+
+func actionThatRequiresLock(ctx context.Context, lock *lockclient.DynamoDBLockClient, steps int) (err error) {
+	// WaitForLock does in one call what this loop does, for fewer requests.
+	for {
+		held, err := lock.GetLockWithContext(ctx)
+		if held {
+			break
+		}
+		var other *lockclient.LockHeldError
+		if !errors.As(err, &other) {
+			return err // no table, no permission, ctx ended, ...: trying again does not help
+		}
+		fmt.Printf("%s holds the lock; trying again in %s\n", other.Owner, demo.Span(other.RetryAfter))
+		select {
+		case <-time.After(other.RetryAfter):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	defer func() {
+		if released := lock.RemoveLock(); released != nil {
+			err = errors.Join(err, released)
+		}
+	}()
+	token, _ := lock.FencingToken()
+	fmt.Printf("got the lock as %s, fencing token %d\n", lock.Identity(), token)
+
+	for i := 1; i <= steps; i++ {
+		// HasLock costs nothing: ask right before each thing that must not be done twice.
+		if held, err := lock.HasLock(); !held {
+			return fmt.Errorf("stopped working: %w", err)
+		}
+		fmt.Printf("second %d of %d of something important\n", i, steps)
+		select {
+		case <-time.After(time.Second):
+		case <-lock.Lost(): // what can be interrupted should listen to this, too
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
