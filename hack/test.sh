@@ -31,6 +31,7 @@ case ${1:-} in
 esac
 
 export SIMULATION_SEEDS=${SIMULATION_SEEDS:-200}
+export NO_COLOR=1 # the logs are read as text
 readonly fuzz_time=${FUZZ_TIME:-10s}
 
 # No test may reach a real AWS account, whatever this machine is logged in to.
@@ -62,15 +63,23 @@ record() { # name result seconds
   if [ "$2" != passed ]; then failed=$((failed + 1)); fi
 }
 
-# The end of what each failing package said, or of everything where it was not go test that spoke.
+# What each failing package said around its failures and at its end; all of it where it was not go test that spoke.
 show_failure() { # log
   awk '
-    function show(last,   i) { for (i = (n > last ? n - last : 0); i < n; i++) print "    | " line[i] }
-    /^note: promised/ { print "    | " $0 }
+    function show(last,   i, k, shown) {
+      for (i = 0; i < n; i++)
+        if (line[i] ~ /--- FAIL|\[FAIL|^panic:|DATA RACE/) for (k = i - 15; k <= i + 5; k++) near[k] = 1
+      for (i = 0; i < n; i++)
+        if (i >= n - last) print "    | " line[i]
+        else if (near[i] && shown++ < 200) print "    | " line[i]
+        else if (near[i - 1]) print "    | ..."
+      split("", near)
+    }
+    /^note: promised|^stopped: / { print "    | " $0; next }
     { line[n++] = $0 }
-    /^FAIL\t/ { show(120); shown = 1 }
-    /^(FAIL|ok  |\?   )\t/ { n = 0 }
-    END { show(shown ? 20 : 120) }' "$1"
+    /^FAIL\t/ { show(20); failing = 1; n = 0 }
+    /^(ok  |\?   )\t/ { n = 0 }
+    END { show(failing ? 10 : 120) }' "$1"
   echo "    all of it: $1"
 }
 
@@ -145,11 +154,23 @@ has_tests() { # folder
   [ -d "$1" ] && [ -n "$(find "$1" -name '*_test.go' | sed -n 1p)" ]
 }
 
-# The folders of a module whose tests talk to an engine: those that read DYNAMODB_ENDPOINT, themselves or in a package that they
-# import, and in any case the suites that exist for it.
+# The folders below one in which a file asks where the engine is.
+reads_endpoint() { # folder [grep's options]
+  local below=$1
+  shift
+  { grep -rlE --include='*.go' "$@" '(Getenv|LookupEnv)\("DYNAMODB_ENDPOINT"\)' "$below" || true; } | while IFS= read -r f; do (cd "$(dirname "$f")" && pwd); done | sort -u
+}
+
+# The folders of the files named on stdin.
+folders_of() { while IFS= read -r f; do (cd "$(dirname "$f")" && pwd); done | sort -u; }
+
+# The folders of a module whose tests talk to an engine: those whose tests read DYNAMODB_ENDPOINT, themselves or in a package
+# that they need, and in any case the suites that exist for it.
 engine_folders() { # module's folder
-  local readers found package dir reads
-  readers=$(grep -rlE --include='*.go' '(Getenv|LookupEnv)\("DYNAMODB_ENDPOINT"\)' . | while IFS= read -r f; do (cd "$(dirname "$f")" && pwd); done | sort -u)
+  local files tests helpers found package dir needed
+  files=$(grep -rlE --include='*.go' '(Getenv|LookupEnv)\("DYNAMODB_ENDPOINT"\)' . || true)
+  tests=$(printf '%s\n' "$files" | grep '_test\.go$' | folders_of || true)
+  helpers=$(printf '%s\n' "$files" | grep -v -e '_test\.go$' -e '^$' | folders_of || true)
   cd "$1"
   found=$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}} {{.Dir}}{{end}}' ./...) || return 1
   printf '%s\n' "$found" | while read -r package dir; do
@@ -157,14 +178,13 @@ engine_folders() { # module's folder
       */test/integration | */test/chaos) echo "$dir" ;;
       */examples/* | '') ;;
       *)
-        reads=0
-        if [ -n "$readers" ]; then
-          reads=$({ echo "$dir" && go list -deps -test -f '{{.Dir}}' "$package"; } | grep -cFx "$readers" || true)
+        needed=$(go list -deps -test -f '{{.Dir}}' "$package" || true)
+        if printf '%s\n' "$tests" | grep -Fx "$dir" >/dev/null || { [ -n "$helpers" ] && printf '%s\n' "$needed" | grep -Fx "$helpers" >/dev/null; }; then
+          echo "$dir"
         fi
-        if [ "$reads" != 0 ]; then echo "$dir"; fi
         ;;
     esac
-  done
+  done | sort -u
 }
 
 # --- what the stages do ----------------------------------------------------------------------------------------------

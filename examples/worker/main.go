@@ -3,7 +3,7 @@
 //
 //	go run ./examples/worker                                        shows itself: three replicas, one killed, one drained
 //	go run ./examples/worker -endpoint http://localhost:8000        the same on DynamoDB Local
-//	worker -replica -table locks -listen :8080                      is the program, as deployment.yaml runs it
+//	worker -replica -table locks -listen :8080                      is the program, as deployment.yaml runs it (README.md)
 //
 // This file is the program and the order in which it ends. ledger.go is the leader's work, whose writes go through the fence.
 // demo.go runs three replicas and checks the ledger.

@@ -171,6 +171,7 @@ var _ = Describe("Requests, counted at the wire", func() {
 		Expect(c.RemoveLock()).To(Succeed())
 		Expect(c.wire.Counts()).To(Equal(map[string]int{"UpdateItem": 1, "DeleteItem": 1}))
 		Expect(item(lock)).To(BeEmpty())
+		Eventually(func() int64 { return time.Now().UnixMilli() }).Should(BeNumerically(">=", token), "it starts from a clock of milliseconds")
 		Expect(mustGet(contend(lock, "next"))).To(BeNumerically(">", token), "the token starts again above all that were given out")
 	})
 })

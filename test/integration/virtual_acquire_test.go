@@ -270,7 +270,7 @@ func TestAClientTakesItsOwnExpiredTenureUpAgainAtOnce(t *testing.T) {
 		before := node.get()
 		w.pass(20 * time.Second)
 		node.wire.SetHook(func(*wire.Call) wire.Fault { return wire.Refuse() })
-		<-node.Lost()
+		w.ends(node.Lost())
 		w.pass(time.Second)
 		node.wire.SetHook(nil)
 		node.wire.Reset()

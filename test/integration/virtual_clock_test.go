@@ -23,7 +23,7 @@ func TestAWallClockSetBackNeverProlongsALease(t *testing.T) {
 			holder.clock.JumpWall(-time.Hour)
 			w.passWatching(time.Second)
 		}
-		<-holder.Lost()
+		w.ends(holder.Lost())
 		w.must(time.Since(last) <= theLease*99/100, "believed for %v", time.Since(last))
 		w.must(w.until(theLease, waiter.believes), "nobody took over")
 	})
@@ -74,7 +74,7 @@ func TestAMachineThatSleptPastItsLeaseDoesNotBelieveWhenItWakes(t *testing.T) {
 		held, err := holder.HasLock() // before any of its timers has had the time to fire
 		w.must(!held, "it woke up believing")
 		w.mustBe(err, lockclient.ErrLeaseExpired)
-		<-lost
+		w.ends(lost)
 		w.passWatching(theLease)
 		w.must(waiter.believes(), "the successor lost its lock: %v", waiter.LockError())
 	})
@@ -92,7 +92,7 @@ func TestASleeperIsToldOfItsLossSoonAfterWaking(t *testing.T) {
 		w.pass(theLease)
 		holder.clock.Resume()
 		woke := time.Now()
-		<-lost
+		w.ends(lost)
 		w.must(time.Since(woke) <= heartbeat/3, "told %v after waking", time.Since(woke))
 	})
 }
@@ -118,7 +118,7 @@ func TestAProcessThatStoodStillPastItsLeaseDoesNotBelieve(t *testing.T) {
 		w.nodes = []*node{holder, waiter}
 		holder.clock.Continue()
 		w.must(!holder.believes(), "it went on believing")
-		<-lost
+		w.ends(lost)
 		w.passWatching(theLease) // its heartbeats that were due meanwhile do no harm
 		w.must(waiter.believes(), "the successor lost its lock: %v", waiter.LockError())
 	})

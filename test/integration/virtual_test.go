@@ -158,6 +158,16 @@ func (n *node) believes() bool {
 	return held
 }
 
+// ends waits for a tenure's end, and fails the test if it doesn't come within three leases: virtual time would go on for ever.
+func (w *world) ends(lost <-chan struct{}) {
+	w.Helper()
+	select {
+	case <-lost:
+	case <-time.After(3 * theLease):
+		w.Fatal("Lost was not closed")
+	}
+}
+
 // waits starts WaitForLock, which goes on until the test ends, and returns where it ends up.
 func (n *node) waits() <-chan error { return n.waitsFor(n.w.ctx) }
 
