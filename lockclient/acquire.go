@@ -5,8 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-
-	awsrequest "github.com/aws/aws-sdk-go/aws/request"
+	"time"
 )
 
 const (
@@ -109,7 +108,7 @@ func (l *lock) attempt(ctx context.Context) (bool, error) {
 		}
 
 		at := now(l.clock) // before the request: the lease counts from here
-		found, err := ask(ctx, l, func(ctx context.Context) (*record, error) {
+		found, err := askPatiently(ctx, l, l.parting(), func(ctx context.Context) (*record, error) {
 			attributes, err := l.store.acquire(ctx, number, claims, seen, at)
 			return decodeRecord(attributes), err
 		})
@@ -220,36 +219,48 @@ func (t *tenure) debt() int64 {
 // returns when that is over even if the client ignores its context; what such a
 // request still does is guarded by its conditions.
 func ask[T any](ctx context.Context, l *lock, send func(context.Context) (T, error)) (T, error) {
-	ctx, cancel := l.clockTimeout(ctx, attemptTimeout(l.window))
-	defer cancel()
+	return askPatiently(ctx, l, 0, send)
+}
+
+// askPatiently is ask for a request whose outcome must be known if it can be: a caller
+// who gives up waits for its answer so much longer. A request that is cancelled may
+// be carried out all the same, and later than whatever is sent to undo it.
+func askPatiently[T any](ctx context.Context, l *lock, patience time.Duration, send func(context.Context) (T, error)) (T, error) {
 	type reply struct {
 		value T
 		err   error
 	}
+	var none T
 	if ctx.Err() != nil {
-		var none T
 		return none, fmt.Errorf("%w: %w", errNotSent, contextError(ctx))
 	}
+	ctx, cancel := l.clockTimeout(ctx, attemptTimeout(l.window))
+	defer cancel()
+	sent, abort := context.WithCancel(context.WithoutCancel(ctx))
+	defer abort()
 	replies := make(chan reply, 1)
 	go func() {
-		value, err := send(ctx)
+		value, err := send(sent)
 		replies <- reply{value, err}
 	}()
 	select {
 	case r := <-replies:
-		if errorCode(r.err) == awsrequest.CanceledErrorCode && ctx.Err() != nil {
-			r.err = contextError(ctx) // which tells a timeout of ours from the caller's wish
-		}
 		return r.value, r.err
 	case <-ctx.Done():
+	}
+	if patience > 0 && !errors.Is(context.Cause(ctx), errAttemptTimeout) {
+		waited, stop := l.clockTimeout(context.WithoutCancel(ctx), patience)
+		defer stop()
 		select {
-		case r := <-replies: // both at once: an answer is worth more
-			if errorCode(r.err) != awsrequest.CanceledErrorCode {
-				return r.value, r.err
-			}
-		default:
+		case r := <-replies:
+			return r.value, r.err
+		case <-waited.Done():
 		}
-		var none T
+	}
+	select {
+	case r := <-replies: // both at once: an answer is worth more
+		return r.value, r.err
+	default:
 		return none, contextError(ctx)
 	}
 }

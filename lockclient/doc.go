@@ -62,6 +62,9 @@
 //   - The reply to an acquire was lost: the lock may be ours without our knowing.
 //     The next attempt recognises its own write and takes it over at once; where
 //     the caller gives up instead, a bounded release frees it.
+//   - The caller gives up while an acquire is under way: its answer is waited for, half
+//     a second at most, because a request that is cancelled may be carried out all the
+//     same, after the release that was to undo it.
 //   - The reply to a heartbeat or a release was lost: the retry succeeds, since
 //     the condition names the tenure (owner and fencing token), not the version.
 //   - A heartbeat finds another's record, or none: the tenure ends, ErrLockLost.

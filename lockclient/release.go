@@ -62,21 +62,27 @@ func (l *lock) sendRelease(ctx context.Context, token int64) error {
 		return l.store.failure("release", err)
 	}
 	l.disclaim()
-	l.doubts = nil
 	if err == nil {
+		l.doubts = nil
 		l.watch = watch{} // what was watched is replaced; a refusal leaves another's in place
 	}
 	l.log.V(1).Info("released", "fencingToken", token, "wasOurs", err == nil)
 	return nil
 }
 
-// freeDoubts releases what an attempt without an answer may have taken: once, and for
-// no longer than a caller who has given up can be kept waiting.
+// parting is how long a caller who has given up can be kept waiting, at each of two
+// steps: for the answer to its last attempt, and for the release that one without an
+// answer calls for.
+func (l *lock) parting() time.Duration { return min(l.heartbeat, time.Second) / 2 }
+
+// freeDoubts releases what an attempt without an answer may have taken, once. Where
+// there is nothing to release yet the doubts stay: the attempt may land after all, and
+// the next one then knows it for its own.
 func (l *lock) freeDoubts() {
 	if len(l.doubts) == 0 {
 		return
 	}
-	ctx, cancel := l.clockTimeout(context.Background(), min(l.heartbeat, time.Second))
+	ctx, cancel := l.clockTimeout(context.Background(), l.parting())
 	defer cancel()
 	if err := l.sendRelease(ctx, 0); err != nil {
 		l.log.V(1).Info("an unanswered acquire could not be freed; it will run out", "error", err.Error())

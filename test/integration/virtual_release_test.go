@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"context"
 	"net/http"
 	"testing"
 	"time"
@@ -138,5 +139,50 @@ func TestHeartbeatsUnderWayDoNotOutliveTheRelease(t *testing.T) {
 		other.get()
 		w.passWatching(3 * theLease)
 		w.must(node.wire.Count("") == 0 && other.believes(), "after the release: %v; other: %v", node.wire.Counts(), other.LockError())
+	})
+}
+
+// A request that is cancelled while it is under way may be carried out all the same, and after the release that was sent to
+// undo it. So a caller who gives up waits a moment for its answer instead.
+func TestGivingUpAnAcquireThatIsUnderWayLeavesTheLockFree(t *testing.T) {
+	givingUp := map[string]func(w *world, n *node, cancel func()){
+		"by RemoveLock":  func(w *world, n *node, _ func()) { w.must(n.RemoveLock() == nil, "RemoveLock failed") },
+		"by its context": func(_ *world, _ *node, cancel func()) { cancel() },
+	}
+	for name, giveUp := range givingUp {
+		for _, remove := range []bool{false, true} {
+			t.Run(name, func(t *testing.T) {
+				virtually(t, func(w *world) {
+					node, other := w.node("node", func(c *lockclient.DynamoDBLockClient) { c.DeleteOnRelease = remove }), w.node("other")
+					node.wire.SetHook(wire.Nth(wire.Acquire, 1, wire.Delay(300*time.Millisecond)))
+					ctx, cancel := context.WithCancel(w.ctx)
+					defer cancel()
+					done := node.waitsFor(ctx)
+					w.pass(100 * time.Millisecond)
+					giveUp(w, node, cancel)
+					if err := <-done; err == nil {
+						w.must(node.RemoveLock() == nil, "it won before it heard that it need not, and can't let go")
+					}
+					w.pass(theLease / 2)
+					other.get()
+				})
+			})
+		}
+	}
+}
+
+// The answer may also come too late for anybody to wait for. Then the next attempt of the same client knows its own write.
+func TestAnAcquireThatLandsLongAfterItWasGivenUpIsTakenUpByTheNextAttempt(t *testing.T) {
+	virtually(t, func(w *world) {
+		node := w.node("node")
+		node.wire.SetHook(wire.Nth(wire.Acquire, 1, wire.Delay(3*time.Second)))
+		done := node.waitsFor(w.ctx)
+		w.pass(100 * time.Millisecond)
+		began := time.Now()
+		w.must(node.RemoveLock() == nil, "RemoveLock failed")
+		w.must(time.Since(began) <= 1500*time.Millisecond, "RemoveLock waited for %v", time.Since(began))
+		w.mustBe(<-done, lockclient.ErrInterrupted)
+		w.pass(3 * time.Second) // it has landed
+		node.get()
 	})
 }
