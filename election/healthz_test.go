@@ -8,6 +8,8 @@ import (
 	. "github.com/onsi/gomega"
 )
 
+// All of this runs in synctest bubbles: sleeping takes no time.
+
 // The names are those of client-go's own table.
 var _ = Describe("The health check", func() {
 	var dog *HealthzAdaptor

@@ -11,6 +11,8 @@ import (
 	. "github.com/onsi/gomega"
 )
 
+// All of this runs in synctest bubbles: sleeping takes no time.
+
 var _ = Describe("OnNewLeader", func() {
 	It("is called in order, once per change, one call at a time, and a slow one delays nothing", virtually(func(w *world) {
 		calls, most := 0, 0

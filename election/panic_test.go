@@ -34,13 +34,14 @@ func runDoomed(callback string) {
 			panic(errBoom)
 		}
 	}
-	err := errors.New("unset")
+	working := make(chan struct{})
 	e, err := NewLeaderElector(LeaderElectionConfig{
 		Lock:            lock,
 		ReleaseOnCancel: true,
 		Callbacks: LeaderCallbacks{
 			OnStartedLeading: func(ctx context.Context) {
 				n.live++
+				close(working)
 				defer func() { n.live-- }()
 				boom("OnStartedLeading")
 				<-ctx.Done()
@@ -55,7 +56,7 @@ func runDoomed(callback string) {
 			},
 			OnNewLeader: func(string) {
 				if callback == "stubborn" {
-					time.Sleep(100 * time.Millisecond)
+					<-working
 					panic(errBoom)
 				}
 				boom("OnNewLeader")

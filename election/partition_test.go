@@ -16,6 +16,8 @@ import (
 	"github.com/leaderkit/leaderkit/lockclient"
 )
 
+// All of this runs in synctest bubbles: sleeping takes no time.
+
 // The search: two electors on one lock, each on its own machine, through a schedule of partitions and stalls that is a function of
 // one seed. ELECTION_SEEDS says how many seeds to try, ELECTION_SEED which one alone.
 

@@ -27,7 +27,6 @@ func TestElection(t *testing.T) {
 	}
 	suite = t
 	RegisterFailHandler(Fail)
-	fmt.Println("leaderkit-engine:", engineName())
 	RunSpecs(t, "election")
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"maps"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/leaderkit/leaderkit/test/dynamotest"
+	testwire "github.com/leaderkit/leaderkit/test/wire"
 )
 
 func TestConformance(t *testing.T) {
@@ -27,8 +29,10 @@ var _ = BeforeSuite(func() {
 	ddb = underTest()
 	Expect(ddb.call("DescribeTable", object{"TableName": "no-such-table"}).Type).To(Equal("ResourceNotFoundException"),
 		"no DynamoDB answers: "+ddb.name)
-	_, err := fmt.Println("\nconformance suite: the engine under test is", ddb.name)
+	_, said, closeIdle, err := testwire.Engine(os.Getenv("DYNAMODB_ENDPOINT"))
 	Expect(err).NotTo(HaveOccurred())
+	closeIdle()
+	fmt.Println(said)
 })
 
 // newTable makes a table for one spec.

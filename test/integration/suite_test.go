@@ -24,7 +24,6 @@ import (
 	"github.com/onsi/gomega/gleak"
 
 	"github.com/leaderkit/leaderkit/lockclient"
-	"github.com/leaderkit/leaderkit/test/dynamotest"
 	"github.com/leaderkit/leaderkit/test/wire"
 )
 
@@ -42,19 +41,11 @@ var (
 )
 
 var _ = BeforeSuite(func(ctx SpecContext) {
-	if address := os.Getenv("DYNAMODB_ENDPOINT"); address != "" {
-		var err error
-		server, closeIdle, err = wire.Endpoint(address)
-		Expect(err).NotTo(HaveOccurred(), "DYNAMODB_ENDPOINT")
-		reply, err := http.Get(address)
-		Expect(err).NotTo(HaveOccurred(), "DYNAMODB_ENDPOINT is set, and nothing answers there")
-		Expect(reply.Body.Close()).To(Succeed())
-		http.DefaultClient.CloseIdleConnections()
-		fmt.Printf("leaderkit-engine: endpoint %s (%s)\n", address, reply.Header.Get("Server"))
-	} else {
-		server = dynamotest.Transport(dynamotest.New())
-		fmt.Println("leaderkit-engine: dynamotest")
-	}
+	var said string
+	var err error
+	server, said, closeIdle, err = wire.Engine(os.Getenv("DYNAMODB_ENDPOINT"))
+	Expect(err).NotTo(HaveOccurred(), "DYNAMODB_ENDPOINT")
+	fmt.Println(said)
 	admin = wire.NewClient(server)
 	table = uniqueTable()
 	Expect(lockclient.EnsureTable(ctx, admin, table)).To(Succeed())

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 
@@ -10,6 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go/aws/defaults"
 	"github.com/aws/aws-sdk-go/service/dynamodb"
 	"github.com/aws/aws-sdk-go/service/dynamodb/dynamodbiface"
+
+	"github.com/leaderkit/leaderkit/test/dynamotest"
 )
 
 // NewClient returns a DynamoDB client whose requests go through rt. It has made-up credentials and reads nothing from the
@@ -48,6 +51,29 @@ func Endpoint(address string) (rt http.RoundTripper, closeIdle func(), err error
 	}
 	transport := &http.Transport{MaxIdleConnsPerHost: 64, MaxIdleConns: 64}
 	return endpoint{target, transport}, transport.CloseIdleConnections, nil
+}
+
+// Engine returns a RoundTripper to the engine at address, or to a dynamotest of its own where that is "". Suites give it
+// DYNAMODB_ENDPOINT and print said, in which hack/test.sh finds the engine that it promised:
+//
+//	leaderkit-engine: dynamotest
+//	leaderkit-engine: endpoint http://127.0.0.1:8000 (the Server header that it answers with)
+//
+// close ends what it keeps open. An engine that does not answer is an error.
+func Engine(address string) (rt http.RoundTripper, said string, close func(), err error) {
+	if address == "" {
+		return dynamotest.Transport(dynamotest.New()), "leaderkit-engine: dynamotest", func() {}, nil
+	}
+	rt, close, err = Endpoint(address)
+	if err != nil {
+		return nil, "", nil, err
+	}
+	reply, err := (&http.Client{Transport: rt}).Get(address)
+	if err != nil {
+		return nil, "", nil, fmt.Errorf("no engine answers at %s: %w", address, err)
+	}
+	_ = reply.Body.Close()
+	return rt, fmt.Sprintf("leaderkit-engine: endpoint %s (%s)", address, reply.Header.Get("Server")), close, nil
 }
 
 type endpoint struct {
