@@ -263,6 +263,8 @@ var _ = Describe("A program written against dynamodb-lock-client-golang v0.1.0",
 		coded, ok := err.(awserr.Error)
 		Expect(ok).To(BeTrue())
 		Expect(coded.Code()).To(Equal(dynamodb.ErrCodeConditionalCheckFailedException))
+		Expect(coded.Message()).To(ContainSubstring("is held by"))
+		Expect(coded.OrigErr()).To(BeAssignableToTypeOf(&dynamodb.ConditionalCheckFailedException{}))
 
 		lockClient.StopHeartbeat()
 		Expect(lockClient.HasLock()).To(BeTrue(), "the lease has not run out yet")

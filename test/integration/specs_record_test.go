@@ -270,6 +270,15 @@ var _ = Describe("EnsureTable", func() {
 		Expect(err).To(MatchError(And(ContainSubstring(`"id"`), ContainSubstring(`"range"`), ContainSubstring(`"key"`))))
 	})
 
+	It("says so where the table expires items by another attribute, and leaves that alone", func(ctx SpecContext) {
+		name := makeTable(ctx, lockclient.WithoutTTL())
+		_, err := admin.UpdateTimeToLive(&dynamodb.UpdateTimeToLiveInput{TableName: &name,
+			TimeToLiveSpecification: &dynamodb.TimeToLiveSpecification{AttributeName: aws.String("expires"), Enabled: aws.Bool(true)}})
+		Expect(err).NotTo(HaveOccurred())
+		Expect(lockclient.EnsureTable(ctx, admin, name)).To(MatchError(And(ContainSubstring(`"ttl"`), ContainSubstring("WithoutTTL"))))
+		Expect(lockclient.EnsureTable(ctx, admin, name, lockclient.WithoutTTL())).To(Succeed())
+	})
+
 	It("refuses what can't be a table before any request", func(ctx SpecContext) {
 		Expect(lockclient.EnsureTable(ctx, nil, "t")).To(MatchError(lockclient.ErrInvalidConfig))
 		Expect(lockclient.EnsureTable(ctx, (*dynamodb.DynamoDB)(nil), "t")).To(MatchError(lockclient.ErrInvalidConfig))

@@ -336,3 +336,31 @@ func TestHeartbeatsKeepTheirPeriod(t *testing.T) {
 		w.must(len(gaps) >= 28 && slices.Min(gaps) >= heartbeat-time.Millisecond && slices.Max(gaps) <= heartbeat+time.Millisecond, "the pauses were %v", gaps)
 	})
 }
+
+func TestObserversHearOfEveryHeartbeatUntilTheyStop(t *testing.T) {
+	virtually(t, func(w *world) {
+		type beat struct {
+			took time.Duration
+			err  error
+		}
+		node := w.node("node")
+		beats, others := make(chan beat, 100), make(chan beat, 100)
+		stop := node.ObserveHeartbeats(func(took time.Duration, err error) { beats <- beat{took, err} })
+		defer node.ObserveHeartbeats(func(took time.Duration, err error) { others <- beat{took, err} })()
+		node.get()
+		w.pass(2*heartbeat + time.Second)
+		for range 2 {
+			b := <-beats
+			w.must(b.err == nil && b.took == roundTrip, "a heartbeat that was confirmed: %v", b)
+		}
+		node.wire.SetHook(wire.Nth(wire.Heartbeat, 1, wire.Throttle()))
+		w.pass(heartbeat)
+		failed, again := <-beats, <-beats
+		w.must(failed.err != nil && again.err == nil, "one that failed, and its repetition: %v, %v", failed, again)
+
+		stop()
+		stop() // twice does no harm
+		w.pass(2 * heartbeat)
+		w.must(len(beats) == 0 && len(others) >= 6, "after stop: %d, others: %d", len(beats), len(others))
+	})
+}
