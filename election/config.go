@@ -173,7 +173,7 @@ func (c *LeaderElectionConfig) compareFigures(f *figures, bad *refusals, lockIsF
 	if lockIsFit && f.renewDeadline == 0 {
 		f.renewDeadline = f.lease / 3 * 2
 	}
-	if lockIsFit && f.renewDeadline > 0 {
+	if lockIsFit && c.RenewDeadline >= 0 {
 		if trusted := f.lease - f.lease/100; f.renewDeadline >= trusted {
 			bad.add("RenewDeadline (%v) is not less than %v, as long as the lock trusts its LeaseDuration (%v): lower RenewDeadline or raise LeaseDuration",
 				f.renewDeadline, trusted, f.lease)
