@@ -16,7 +16,8 @@ type LeaderCallbacks struct {
 	// the fencing token.
 	//
 	// ctx.Err() judges the lease at the moment of the call, so it is the check to make before each step that only a leader may
-	// take; ctx.Done() is closed by a timer, which is late, by a quarter of a heartbeat period at most, after the machine was suspended.
+	// take; ctx.Done() is closed by a timer, which is late, by a quarter of a heartbeat period at most, after the machine was
+	// suspended. A context derived from ctx learns by Done: ask ctx itself.
 	//
 	// Returning while ctx is still alive resigns: there is no work left to be leader for, so another may lead. A leader that
 	// only wants to go on being leader waits for <-ctx.Done().
@@ -24,7 +25,8 @@ type LeaderCallbacks struct {
 
 	// OnStoppedLeading runs in Run's goroutine, once for each OnStartedLeading, after that has returned and before the lock
 	// is released; never without an OnStartedLeading. What it does is still under the lease, as the draining work was, so it should
-	// be short. It is not the place to call Resign, which waits for it.
+	// be short. It is not the place to call Resign, which waits for it, nor to call os.Exit: the lock would not be released, and the
+	// next leader has to wait for the lease. Exit after Run.
 	OnStoppedLeading func()
 
 	// OnNewLeader tells of each change of leader seen by this elector, itself included: in order, one call at a time, once per

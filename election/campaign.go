@@ -2,6 +2,7 @@ package election
 
 import (
 	"errors"
+	"math"
 	"time"
 )
 
@@ -135,10 +136,14 @@ func (r *run) backoff(failures int) time.Duration {
 	return r.jittered(min(d, longest))
 }
 
-// asidePeriod is how long a resigned elector stands aside: two of the longest pauses of a candidate, because the first poll after
-// the release may still have read the state before it.
-func (r *run) asidePeriod() time.Duration {
-	return lengthened(r.figures.retryPeriod, 2*r.figures.jitter)
+// asidePeriod is how long an elector stands aside after a term that it resigned: two of the longest pauses of a candidate, because the
+// first poll after the release may still have read the state before it; and, where the release failed, the lease before that.
+func (r *run) asidePeriod(t *term) time.Duration {
+	d := lengthened(r.figures.retryPeriod, 2*r.figures.jitter)
+	if t.releaseError != nil {
+		d = min(d, math.MaxInt64-r.figures.lease) + r.figures.lease
+	}
+	return d
 }
 
 // jittered lengthens d by a factor in [1, JitterFactor).

@@ -14,11 +14,15 @@ import (
 // RetryPeriod.
 const JitterFactor = 1.2
 
+// renewalRoom is the least of HeartbeatPeriods that fit into a RenewDeadline: one, and the time for its answer. With less, an ordinary
+// round trip ends terms.
+const renewalRoom = 1.2
+
 // LeaderElectionConfig says how to lead. NewLeaderElector copies it; later changes have no effect.
 //
 // The figures must satisfy
 //
-//	RetryPeriod x JitterFactor < RenewDeadline < 0.99 x LeaseDuration    and    HeartbeatPeriod < RenewDeadline
+//	RetryPeriod x JitterFactor < RenewDeadline < 0.99 x LeaseDuration    and    1.2 x HeartbeatPeriod <= RenewDeadline
 //
 // where LeaseDuration and HeartbeatPeriod are the lock's, and 0.99 of the lease is how long the lock itself trusts it.
 type LeaderElectionConfig struct {
@@ -178,9 +182,9 @@ func (c *LeaderElectionConfig) compareFigures(f *figures, bad *refusals, lockIsF
 			bad.add("RenewDeadline (%v) is not less than %v, as long as the lock trusts its LeaseDuration (%v): lower RenewDeadline or raise LeaseDuration",
 				f.renewDeadline, trusted, f.lease)
 		}
-		if f.renewDeadline <= f.heartbeat {
-			bad.add("RenewDeadline (%v) is not more than the lock's HeartbeatPeriod (%v), so that every term would end before its first renewal: raise RenewDeadline or lower HeartbeatPeriod",
-				f.renewDeadline, f.heartbeat)
+		if f.renewDeadline < lengthened(f.heartbeat, renewalRoom) {
+			bad.add("RenewDeadline (%v) is less than %v x the lock's HeartbeatPeriod (%v), which leaves a renewal no time to be confirmed in: raise RenewDeadline or lower HeartbeatPeriod",
+				f.renewDeadline, renewalRoom, f.heartbeat)
 		}
 	}
 	if lockIsFit && f.retryPeriod == 0 {

@@ -56,7 +56,7 @@ var _ = Describe("A configuration", func() {
 
 	It("has a default RetryPeriod that fits every RenewDeadline", func() {
 		c := validConfig()
-		c.RenewDeadline, c.RetryPeriod, c.JitterFactor = 5100*time.Millisecond, 0, 2
+		c.RenewDeadline, c.RetryPeriod, c.JitterFactor = 6100*time.Millisecond, 0, 2
 		f, err := c.figures()
 		Expect(err).NotTo(HaveOccurred())
 		Expect(float64(f.retryPeriod) * 2).To(BeNumerically("<", float64(c.RenewDeadline)))
@@ -100,6 +100,8 @@ var _ = Describe("A configuration", func() {
 			"RenewDeadline (14.85s)", "14.85s"),
 		Entry("renewDeadline is not more than a heartbeat period", func(c *LeaderElectionConfig) { c.RenewDeadline = 5 * time.Second },
 			"RenewDeadline (5s)", "HeartbeatPeriod (5s)"),
+		Entry("renewDeadline leaves a renewal no time to be confirmed in", func(c *LeaderElectionConfig) { c.RenewDeadline = 5999 * time.Millisecond },
+			"RenewDeadline (5.999s)", "1.2 x", "HeartbeatPeriod (5s)", "raise RenewDeadline"),
 		Entry("renewDeadline equals retryPeriod x JitterFactor", func(c *LeaderElectionConfig) { c.RenewDeadline, c.RetryPeriod = 12*time.Second, 10*time.Second },
 			"RetryPeriod (10s) x JitterFactor (1.2)", "RenewDeadline (12s)"),
 		Entry("renewDeadline less than retryPeriod x JitterFactor", func(c *LeaderElectionConfig) { c.JitterFactor = 6 },

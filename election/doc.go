@@ -51,7 +51,7 @@
 // A graceful end (Run's context, Resign, the work's own return) does not use up the lease: it is renewed while the work drains,
 // for DrainTimeout, and released then. The pictures hold only for figures that fit: NewLeaderElector refuses
 //
-//	RetryPeriod x JitterFactor >= RenewDeadline,   HeartbeatPeriod >= RenewDeadline,   RenewDeadline >= 0.99 lease
+//	RetryPeriod x JitterFactor >= RenewDeadline,   1.2 x HeartbeatPeriod > RenewDeadline,   RenewDeadline >= 0.99 lease
 //
 // # What each failure does
 //

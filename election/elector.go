@@ -19,12 +19,13 @@ type LeaderElector struct {
 	metric  metric
 	board   board
 
-	mu       sync.Mutex // guards all below; no request and no callback is made under it
-	running  bool
-	state    state
-	term     *term // from winning until the lock is released; nil: none
-	trouble  error // what no retry can mend, while that is the store's latest answer; nil: none
-	answered bool  // the store has given an answer to campaign by: held, or held by another
+	mu        sync.Mutex // guards all below; no request and no callback is made under it
+	running   bool
+	state     state
+	term      *term         // from winning until the lock is released; nil: none
+	trouble   error         // what no retry can mend, while that is the store's latest answer; nil: none
+	answered  bool          // the store has given an answer to campaign by: held, or held by another
+	notBefore time.Duration // until then, on the node's monotonic clock, an elector that has resigned stands aside; Run's goroutine's
 }
 
 // NewLeaderElector checks the configuration and makes an elector of it; Run starts it. The error is ErrInvalidConfig and names
@@ -94,7 +95,7 @@ func (e *LeaderElector) IsLeader() bool {
 // Resign ends the present term, if there is one, and returns when its work has returned and its lock is released. The elector
 // then stands aside for two of the longest pauses of a candidate, so that another with the same RetryPeriod wins first, and campaigns
 // again. nil without a term: there was nothing to resign. The error is ctx's cause if that ended first, and the term goes on ending; or
-// it says that the release failed, and the lease runs out by itself.
+// it says that the lock was not released, and the lease runs out by itself.
 //
 // OnStartedLeading resigns by returning. If it calls Resign, it should do so with its own ctx, which ends at once; with any other it
 // waits for its own return.
@@ -115,19 +116,21 @@ func (e *LeaderElector) Resign(ctx context.Context) error {
 }
 
 // Check is the health of the elector, for a probe. nil for a candidate that campaigns in vain and for one that does not run. An
-// error if the work has outlived its lease by more than maxTolerableExpiredLease: another may lead meanwhile, and only a restart
-// ends that. An error also while the store's latest answer is one that no retry can mend.
+// error if the work, or OnStoppedLeading, has outlived its lease by more than maxTolerableExpiredLease: another may lead meanwhile, and
+// only a restart ends that. ErrCannotCampaign while the store's latest answer is one that no retry can mend, such as a missing
+// permission: whoever restarts processes by this check may want to leave those alone.
 func (e *LeaderElector) Check(maxTolerableExpiredLease time.Duration) error {
 	e.mu.Lock()
 	t, state, trouble := e.term, e.state, e.trouble
 	e.mu.Unlock()
 	if t != nil && state != releasing {
 		if late := t.expiredFor(e.figures.lease); late > maxTolerableExpiredLease {
-			return fmt.Errorf("election %q: the work has outlived its lease by %v: it does not return although its context has ended", e.config.Name, late)
+			who, how := t.overstayer()
+			return fmt.Errorf("election %q: %s has outlived its lease by %v: %s", e.config.Name, who, late, how)
 		}
 	}
 	if trouble != nil {
-		return fmt.Errorf("election %q: can't campaign: %w", e.config.Name, trouble)
+		return fmt.Errorf("election %q: %w: %w", e.config.Name, ErrCannotCampaign, trouble)
 	}
 	return nil
 }
@@ -167,11 +170,15 @@ func (r *run) loop() error {
 	stop := r.observeHeartbeats()
 	defer stop()
 	for {
+		r.standAside()
 		t, err := r.campaign()
 		if t == nil {
 			return err
 		}
-		end, aside := r.lead(t)
+		end := r.lead(t)
+		if t.handsOver() {
+			r.notBefore = r.clock.Monotonic() + r.asidePeriod(t)
+		}
 		switch {
 		case r.ctx.Err() != nil:
 			return nil
@@ -179,10 +186,7 @@ func (r *run) loop() error {
 			return end
 		case r.config.OneTerm:
 			return nil
-		case aside:
-			r.enter(standingAside)
-			sleep(r.ctx, r.clock, r.asidePeriod())
-		default:
+		case !t.handsOver():
 			// Whoever could not keep the lock lets the others try first.
 			r.enter(campaigning)
 			sleep(r.ctx, r.clock, r.pause())
@@ -190,8 +194,16 @@ func (r *run) loop() error {
 	}
 }
 
-// lead sees one term through, from winning to releasing, and says why it ended and whether another is meant to lead next.
-func (r *run) lead(t *term) (end error, aside bool) {
+// standAside lets another candidate win, if this elector has resigned lately, be it in this Run or in the one before.
+func (r *run) standAside() {
+	if d := r.notBefore - r.clock.Monotonic(); d > 0 {
+		r.enter(standingAside)
+		sleep(r.ctx, r.clock, d)
+	}
+}
+
+// lead sees one term through, from winning to releasing, and says why it ended.
+func (r *run) lead(t *term) (end error) {
 	won := r.clock.Monotonic()
 	r.mu.Lock()
 	r.term, r.state = t, leading
@@ -206,7 +218,7 @@ func (r *run) lead(t *term) (end error, aside bool) {
 	end = context.Cause(t.ctx)
 	r.stepDown(t, end)
 	r.metric.ended(r.clock.Monotonic()-won, end)
-	return end, t.handsOver()
+	return end
 }
 
 // watch keeps the metrics of a term until the guard has ended it.
@@ -246,11 +258,14 @@ func (r *run) stepDown(t *term, end error) {
 
 	returned := r.awaitWork(t)
 	stopAnnouncing()
+	stopOverseeing := r.oversee(t)
+	stopped := false
 	// Deferred, so that the lock is released also when OnStoppedLeading panics.
 	defer func() {
+		stopOverseeing()
 		stopBounding()
 		r.enter(releasing)
-		t.releaseError = r.release(t, returned)
+		t.releaseError = r.release(t, returned, !stopped)
 		r.observed(Leader{})
 		r.mu.Lock()
 		r.term = nil
@@ -260,6 +275,38 @@ func (r *run) stepDown(t *term, end error) {
 	if !r.isCrashed() {
 		r.config.Callbacks.OnStoppedLeading()
 	}
+	stopped = true
+}
+
+// oversee notices when the lease goes while OnStoppedLeading still runs. The function it returns ends that.
+func (r *run) oversee(t *term) (stop func()) {
+	select {
+	case <-t.lost:
+		return func() {} // the work has outlived it already
+	default:
+	}
+	returned, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		select {
+		case <-returned:
+		case <-t.lost:
+			r.outlived(t)
+		}
+	}()
+	return func() {
+		close(returned)
+		<-done
+	}
+}
+
+// outlived notes that the lease is gone and what it protected goes on.
+func (r *run) outlived(t *term) {
+	t.noteLoss()
+	r.enter(overdue)
+	r.observed(Leader{})
+	who, how := t.overstayer()
+	r.config.Logger.Error(nil, who+" outlives its lease: "+how+"; another may lead", "name", r.config.Name, "identity", t.Identity, "fencingToken", t.FencingToken)
 }
 
 // boundDrain stops the heartbeats when DrainTimeout has passed. The function it returns ends that.
@@ -314,13 +361,10 @@ func (r *run) awaitWork(t *term) (returned bool) {
 		case <-t.workDone:
 		case <-lost:
 			lost = nil
-			t.noteLoss()
 			if t.working() {
-				r.enter(overdue)
-				r.observed(Leader{})
-				r.config.Logger.Error(nil, "the work outlives its lease: OnStartedLeading has not returned although its context has ended; another may lead",
-					"name", r.config.Name, "identity", t.Identity, "fencingToken", t.FencingToken)
+				r.outlived(t)
 			}
+			t.noteLoss()
 		case <-crashed:
 			crashed = nil
 		}
@@ -330,18 +374,19 @@ func (r *run) awaitWork(t *term) (returned bool) {
 
 // willRelease says whether the term's lock is to be released rather than left to run out.
 func (r *run) willRelease(t *term) bool {
-	return r.config.ReleaseOnCancel || r.isCrashed() || t.endedBy() != nil
+	return r.config.ReleaseOnCancel || r.isCrashed() || t.endedBy() != nil || t.handsOver()
 }
 
 // release gives the lock back, or leaves it to run out. What is not this term's any more is left alone.
-func (r *run) release(t *term, workReturned bool) error {
+func (r *run) release(t *term, workReturned, panicking bool) error {
+	// A panic of OnStoppedLeading is no reason to keep the others waiting.
 	age, held := t.leaseAge()
 	if !held || !workReturned {
 		return nil
 	}
-	if !r.willRelease(t) {
+	if !panicking && !r.willRelease(t) {
 		r.lock().StopHeartbeat()
-		return nil
+		return errLeftToRunOut
 	}
 	return r.giveBack(r.figures.lease - age)
 }
@@ -425,6 +470,13 @@ func (r *run) leave() {
 		r.herald.close()
 	}
 	r.mu.Lock()
-	r.running, r.state, r.trouble = false, idle, nil
+	t := r.term
+	r.term, r.running, r.state, r.trouble = nil, false, idle, nil
 	r.mu.Unlock()
+	if t != nil {
+		// A metric or a logger has panicked in the middle of a term, and Run's caller may survive it.
+		r.lock().StopHeartbeat()
+		t.releaseError = errLeftToRunOut
+		close(t.over)
+	}
 }

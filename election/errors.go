@@ -21,9 +21,16 @@ var (
 	// edited by somebody, or held under another fencing token. The lock's own LockError is in the chain.
 	ErrLockLost = errors.New("election: lock lost")
 
+	// ErrCannotCampaign is in what Check returns while the store's latest answer is one that no retry can mend (no table, no
+	// permission); the store's error is in the chain, too. Restarting the process does not mend it either.
+	ErrCannotCampaign = errors.New("election: can't campaign")
+
 	// ErrResigned is the cause of a leading context that ended because Resign was called or OnStartedLeading returned.
 	ErrResigned = errors.New("election: resigned")
 )
+
+// errLeftToRunOut is what Resign is told of a lock that is not released because nobody asked for it.
+var errLeftToRunOut = errors.New("election: lock not released, its lease runs out by itself: Run's context ended, without ReleaseOnCancel, before the term was resigned")
 
 // heldError is what PollLock's error offers when another client holds the lock.
 type heldError interface {

@@ -40,7 +40,7 @@ func FuzzConfiguration(f *testing.F) {
 			t.Fatalf("a figure is not positive: %+v", g)
 		case g.renewDeadline >= g.lease-g.lease/100:
 			t.Fatalf("leading may last as long as the lock trusts its lease: %+v", g)
-		case g.renewDeadline <= g.heartbeat:
+		case float64(g.renewDeadline) < 1.19*float64(g.heartbeat):
 			t.Fatalf("no term would see its first renewal: %+v", g)
 		case g.jitter < 1 || float64(g.retryPeriod)*g.jitter >= float64(g.renewDeadline):
 			t.Fatalf("a candidate may pause longer than RenewDeadline: %+v", g)
@@ -56,7 +56,7 @@ func FuzzConfiguration(f *testing.F) {
 				}
 			}
 		}
-		if p := r.asidePeriod(); p <= 0 {
+		if p := r.asidePeriod(&term{releaseError: errLeftToRunOut}); p <= 0 {
 			t.Fatalf("stands aside for %v: %+v", p, g)
 		}
 	})

@@ -141,10 +141,16 @@ func (h *herald) rouse() {
 
 // run delivers until close was called and nothing is left. A panic waits until the lock is released and then goes on.
 func (h *herald) run(r *run) {
+	finished := false
 	defer func() {
-		v := recover() // nil: returned, or left by runtime.Goexit
-		if v == nil {
+		v := recover()
+		switch {
+		case finished:
 			close(h.done)
+			return
+		case v == nil: // the callback has left by runtime.Goexit; the next one is called all the same
+			go h.run(r)
+			h.rouse()
 			return
 		}
 		r.crash("OnNewLeader", v)
@@ -156,6 +162,7 @@ func (h *herald) run(r *run) {
 			identity, more, closed := h.next()
 			if !more {
 				if closed {
+					finished = true
 					return
 				}
 				break

@@ -131,4 +131,47 @@ var _ = Describe("A panic", func() {
 		Expect(stdout).To(Equal("work cancelled: election: OnNewLeader panicked: boom, with this value\n"), "released under work that still runs: never")
 		Expect(stderr).To(ContainSubstring("panic: boom, with this value"))
 	})
+
+	It("in OnStoppedLeading releases the lock also without ReleaseOnCancel", virtually(func(w *world) {
+		a := w.node("a", keepsLease, func(_ *node, c *LeaderElectionConfig) {
+			c.Callbacks.OnStoppedLeading = func() { panic(errBoom) }
+		})
+		ctx, cancel := context.WithCancel(w.ctx)
+		value := make(chan any, 1)
+		go func() {
+			defer func() { value <- recover() }()
+			_ = a.elector.Run(ctx)
+		}()
+		w.until("it leads", a.elector.IsLeader)
+		cancel()
+		w.Expect(<-value).To(Equal(errBoom))
+		w.Expect(w.store.holder()).To(BeEmpty())
+	}))
+
+	It("in a metric, which Run's caller survives, leaves no heartbeats without a term, and nobody waiting", func() {
+		provide(&ledger{})
+		provider.Lock()
+		provider.MetricsProvider = explosives{}
+		provider.Unlock()
+		virtually(func(w *world) {
+			a := w.node("a")
+			func() {
+				defer func() { w.Expect(recover()).To(Equal(errBoom)) }()
+				_ = a.elector.Run(w.ctx)
+			}()
+			w.at(testLease)
+			w.Expect(a.elector.IsLeader()).To(BeFalse())
+			w.Expect(a.elector.Resign(w.ctx)).To(Succeed())
+			_, held := a.lock.LeaseAge()
+			w.Expect(held).To(BeFalse())
+		})()
+	})
 })
+
+type explosives struct{}
+
+func (explosives) NewLeaderMetric() LeaderMetric { return explosive{plainMetric{&ledger{}}} }
+
+type explosive struct{ plainMetric }
+
+func (explosive) On(string) { panic(errBoom) }

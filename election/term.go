@@ -15,8 +15,9 @@ import (
 type Term struct {
 	// Identity of the leader: this elector's.
 	Identity string
-	// FencingToken rises with each term of any client. Hand it to whatever the work writes to, so that a late write of an
-	// earlier leader can be refused. 0: the lock has no fencing tokens.
+	// FencingToken rises with each term of any client, except where a new Run resumes the very lease that the last one left to
+	// run out (no ReleaseOnCancel): nobody else has led in between. Hand it to whatever the work writes to, so that a late write
+	// of an earlier leader can be refused. 0: the lock has no fencing tokens.
 	FencingToken int64
 
 	lock Lock
@@ -95,8 +96,11 @@ func (t *term) leads() bool {
 	if t.ctx.Err() != nil {
 		return false
 	}
-	age, held := t.leaseAge()
-	return held && age < t.renewDeadline
+	if end := t.leaseEnd(t.leaseAge()); end != nil {
+		t.end(end) // what was denied once is not affirmed again in this term, whatever renewal is confirmed by then
+		return false
+	}
+	return true
 }
 
 // leaseAge is the age of this term's lease; false: the lock's tenure is not this term's, or not any more.
@@ -245,6 +249,14 @@ func (t *term) work(r *run) {
 		}
 	}()
 	r.config.Callbacks.OnStartedLeading(leadingContext{t.ctx, t})
+}
+
+// overstayer is what goes on although the lease is gone, and how it does.
+func (t *term) overstayer() (who, how string) {
+	if t.working() {
+		return "the work", "it does not return although its context has ended"
+	}
+	return "OnStoppedLeading", "it does not return"
 }
 
 func (t *term) noteLoss() { t.lostAt.CompareAndSwap(0, int64(max(t.clock.Monotonic(), 1))) }

@@ -649,3 +649,105 @@ var _ = Describe("Run", func() {
 		}
 	})
 })
+
+// What a hostile reader found.
+var _ = Describe("A term, looked at closely,", func() {
+	promise("is over once IsLeader has denied it, though a renewal is confirmed before any timer fires", func(w *world) {
+		a := w.node("a")
+		var beat time.Duration
+		slow := true
+		a.lock.setAfter(func(_ context.Context, op operation) error {
+			switch {
+			case op == opPoll && slow:
+				slow = false
+				time.Sleep(50 * time.Millisecond) // so that heartbeats are not in step with the guard
+			case op == opRenew:
+				beat = w.now()
+			}
+			return nil
+		})
+		a.lead()
+		w.until("a heartbeat", func() bool { return beat > 0 })
+		w.at(beat + testHeartbeat - 10*time.Millisecond)
+		a.clock.Suspend()
+		w.at(w.now() + testDeadline)
+		a.clock.resume()
+		w.Expect(a.elector.IsLeader()).To(BeFalse())
+		w.Expect(context.Cause(a.leadingCtx())).To(MatchError(ErrLeaseExpired))
+		w.at(w.now() + testLease)
+		w.Expect(a.journal.list()).To(ContainElement("stopped"))
+		w.Expect(a.stop()).To(Succeed())
+	})
+
+	promise("that was resigned while it drained from the end of Run's context is released all the same", func(w *world) {
+		a := w.node("a", keepsLease, drainsFor(3*time.Second)).lead()
+		a.cancel(nil)
+		w.settled()
+		w.Expect(a.elector.Resign(w.ctx)).To(Succeed())
+		w.Expect(w.store.holder()).To(BeEmpty())
+		w.Expect(a.wait()).To(Succeed())
+	})
+
+	promise("whose OnStoppedLeading outlives the lease is vacant, fails the health check, and is said to", func(w *world) {
+		release := make(chan struct{})
+		a := w.node("a", func(_ *node, c *LeaderElectionConfig) {
+			c.DrainTimeout = time.Second
+			c.Callbacks.OnStoppedLeading = func() { <-release }
+		}).lead()
+		b := w.node("b").run()
+		go func() { _ = a.elector.Resign(w.ctx) }()
+		w.until("b leads", b.elector.IsLeader)
+		w.at(w.now() + time.Minute)
+		w.Expect(a.elector.GetLeader()).To(BeEmpty(), "another leads, whom a can't see while it doesn't campaign")
+		w.Expect(a.elector.Check(30 * time.Second)).To(MatchError(ContainSubstring("OnStoppedLeading has outlived")))
+		close(release)
+		w.until("a follows b", func() bool { return a.elector.GetLeader() == "b" })
+		w.Expect(a.elector.Check(0)).To(Succeed())
+		w.Expect(a.stop()).To(Succeed())
+		w.Expect(b.stop()).To(Succeed())
+	})
+
+	promise("that is resigned and can't be released is followed by another's, when its lease has run out", func(w *world) {
+		a := w.node("a").lead()
+		b := w.node("b").run()
+		w.at(500 * time.Millisecond)
+		a.lock.setBefore(cut(opRelease))
+		w.Expect(a.elector.Resign(w.ctx)).To(MatchError(errNetwork))
+		a.lock.setBefore(nil)
+		w.until("somebody leads", func() bool { return a.elector.IsLeader() || b.elector.IsLeader() })
+		w.Expect(b.elector.IsLeader()).To(BeTrue())
+		w.Expect(a.stop()).To(Succeed())
+		w.Expect(b.stop()).To(Succeed())
+	})
+
+	promise("that is resigned lets another win first also where Run is called in a loop with OneTerm", func(w *world) {
+		a := w.node("a", oneTerm).lead()
+		b := w.node("b").run()
+		w.at(500 * time.Millisecond)
+		w.Expect(a.elector.Resign(w.ctx)).To(Succeed())
+		w.Expect(a.wait()).To(Succeed())
+		a.run()
+		w.until("somebody leads", func() bool { return a.elector.IsLeader() || b.elector.IsLeader() })
+		w.Expect(b.elector.IsLeader()).To(BeTrue())
+		w.Expect(a.stop()).To(Succeed())
+		w.Expect(b.stop()).To(Succeed())
+	})
+
+	promise("is followed by the next OnNewLeader also where one has left by runtime.Goexit", func(w *world) {
+		told := 0
+		a := w.node("a", func(_ *node, c *LeaderElectionConfig) {
+			c.Callbacks.OnNewLeader = func(string) {
+				if told++; told == 1 {
+					runtime.Goexit()
+				}
+			}
+		})
+		w.store.seize("x")
+		a.run()
+		w.until("it follows x", func() bool { return a.elector.GetLeader() == "x" })
+		w.store.seize("")
+		w.until("it leads", a.elector.IsLeader)
+		w.Expect(a.stop()).To(Succeed())
+		w.Expect(told).To(Equal(2))
+	})
+})

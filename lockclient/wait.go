@@ -127,7 +127,7 @@ func (l *lock) nextPoll() time.Duration {
 		// Closely at first, since most work ends soon when told to; then less and less, so
 		// that a holder that announced and stayed, or died, costs little.
 		drained := l.clock.Monotonic() - w.announced
-		pause = min(pause, max(closePoll, drained/32))
+		pause = max(min(pause, max(closePoll, drained/32)), 0) // the moment that was foretold may have passed
 		pause -= rand.N(pause/4 + 1)
 	}
 	return max(min(pause, w.remaining(l)), time.Millisecond)

@@ -73,9 +73,9 @@ func (s *show) play(ctx context.Context) error {
 	}
 	s.Say("TAKEOVER: %s writes the ledger %s after the kill", second, demo.Span(time.Since(killed)))
 
+	s.Say("telling %s, the leader, to stop (SIGTERM): it finishes its entry, hands over, and drains", second)
 	s.members[second].Terminate()
 	told := time.Now()
-	s.Say("told %s, the leader, to stop (SIGTERM): it finishes its entry, hands over, and drains", second)
 	third, err := s.awaitWriter(ctx, second)
 	if err != nil {
 		return err

@@ -60,7 +60,7 @@ func (l *ledger) keep(ctx context.Context) {
 		case <-ctx.Done():
 		}
 	}
-	l.log.Printf("%d entries written in this term, which ends: %v", written, context.Cause(ctx))
+	l.log.Printf("entries written in this term, which ends: %d (%v)", written, context.Cause(ctx))
 }
 
 // add writes the next entry: one transaction that commits only if this term still holds the lock, only if the entry is the

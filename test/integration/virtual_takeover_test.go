@@ -215,3 +215,28 @@ func TestAnAnnouncedReleaseIsNoticedAtOnce(t *testing.T) {
 		w.must(time.Since(released) <= 200*time.Millisecond, "noticed %v later", time.Since(released))
 	})
 }
+
+// A poll that is answered late finds that the moment for the next one has passed already.
+func TestSlowPollsWhileAReleaseIsAnnouncedDoNoHarm(t *testing.T) {
+	for _, dies := range []bool{false, true} {
+		for _, late := range []time.Duration{50 * time.Millisecond, 200 * time.Millisecond, 500 * time.Millisecond, heartbeat + time.Second} {
+			virtually(t, func(w *world) {
+				holder, waiter := w.node("holder"), w.node("waiter")
+				holder.get()
+				done := waiter.waits()
+				w.pass(20 * time.Second)
+				waiter.wire.SetHook(wire.Every(wire.Poll, wire.DelayReply(late)))
+				w.must(holder.AnnounceRelease(w.ctx) == nil, "could not announce")
+				w.passWatching(500 * time.Millisecond)
+				if dies {
+					holder.crash()
+				} else {
+					w.passWatching(12 * time.Second)
+					w.must(holder.RemoveLock() == nil, "RemoveLock failed")
+				}
+				w.must(w.until(3*theLease, waiter.believes), "nobody took over")
+				w.must(<-done == nil, "WaitForLock failed")
+			})
+		}
+	}
+}
