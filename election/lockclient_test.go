@@ -66,6 +66,7 @@ func (s *realStore) seize(owner string) {
 		"leaseDuration":       {S: aws.String(strconv.FormatInt(testLease.Milliseconds(), 10))},
 		"recordVersionNumber": {S: aws.String(uuid.NewString())},
 		"fencingToken":        {N: aws.String(strconv.FormatInt(s.item().FencingToken+1, 10))},
+		"heartbeatCount":      {N: aws.String("1")}, // a holder of our own make, which is given no more than its lease
 	}
 	if owner == "" {
 		item["ownerName"] = &dynamodb.AttributeValue{S: aws.String("an operator")}

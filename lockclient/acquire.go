@@ -11,10 +11,17 @@ import (
 const (
 	// getLockTries is how often one GetLock sends a request that fails without an answer.
 	getLockTries = 3
-	// maxDoubts bounds the attempts with an unknown outcome that are remembered; an
-	// older one that lands after all is outlived like anybody's lease.
-	maxDoubts = 4
+	// maxDoubts bounds the attempts with an unknown outcome that are remembered: as many as
+	// a partition can bring about, and fewer than an IN of DynamoDB takes. One that is
+	// forgotten and lands after all is outlived like anybody's lease.
+	maxDoubts = 64
 )
+
+// doubt is an attempt of ours with an unknown outcome.
+type doubt struct {
+	number string        // the recordVersionNumber that it wrote or may yet write
+	sent   time.Duration // on the monotonic clock
+}
 
 // held reports whether the lock is held already, and has its heartbeats go on.
 func (l *lock) held() bool {
@@ -54,6 +61,11 @@ func (l *lock) inTurn(ctx context.Context, step func(context.Context) (bool, err
 	defer l.interrupt.Store(nil)
 
 	held, err := step(attempt)
+	if held && errors.Is(context.Cause(attempt), ErrInterrupted) {
+		// Whoever interrupts is waiting for the turn, and frees what the tenure leaves owed.
+		l.giveUp()
+		held, err = false, contextError(attempt)
+	}
 	if !held && ctx.Err() != nil {
 		// Nobody will try again: free what a write without a reply may have taken. Bounded,
 		// and in this goroutine, since the caller may be about to exit.
@@ -102,12 +114,14 @@ func (l *lock) attempt(ctx context.Context) (bool, error) {
 			return false, fmt.Errorf("lockclient: make a record version: %w", err)
 		}
 		claims, seen := l.claims(), l.seen
-		l.doubts = append(l.doubts, number)
+		at := now(l.clock) // before the request: the lease counts from here
+		l.doubts = append(l.doubts, doubt{number, at.mono})
 		if n := len(l.doubts); n > maxDoubts {
-			l.doubts = slices.Clone(l.doubts[n-maxDoubts:])
+			// The first may be the one that was carried out before the network went, the latest
+			// may yet be.
+			l.doubts = slices.Delete(l.doubts, n/2, n/2+1)
 		}
 
-		at := now(l.clock) // before the request: the lease counts from here
 		found, err := askPatiently(ctx, l, l.parting(), func(ctx context.Context) (*record, error) {
 			attributes, err := l.store.acquire(ctx, number, claims, seen, at)
 			return decodeRecord(attributes), err
@@ -161,7 +175,7 @@ func failedCause(err error, failed error) error {
 
 // claims are the records that we may replace now.
 func (l *lock) claims() claims {
-	c := claims{doubts: slices.Clone(l.doubts), token: l.claim}
+	c := claims{doubts: l.doubted(), token: l.claim}
 	if t := l.current.Load(); c.token == 0 && t != nil {
 		c.token = t.debt()
 	}
@@ -182,17 +196,38 @@ func (l *lock) disclaim() {
 
 // trust notes that the attempt with this version has certainly not written.
 func (l *lock) trust(number string) {
-	l.doubts = slices.DeleteFunc(l.doubts, func(doubt string) bool { return doubt == number })
+	l.doubts = slices.DeleteFunc(l.doubts, func(d doubt) bool { return d.number == number })
+}
+
+// doubted lists the versions of the attempts in doubt.
+func (l *lock) doubted() []string {
+	if len(l.doubts) == 0 {
+		return nil
+	}
+	numbers := make([]string, len(l.doubts))
+	for i, d := range l.doubts {
+		numbers[i] = d.number
+	}
+	return numbers
+}
+
+// outlive forgets the doubts from so long ago that what is still under way of them is
+// not worth a thought, when a later write of ours has been acknowledged.
+func (l *lock) outlive() {
+	now := l.clock.Monotonic()
+	l.doubts = slices.DeleteFunc(l.doubts, func(d doubt) bool { return now-d.sent > max(l.lease, time.Minute) })
 }
 
 // won begins the tenure that an acquire has won.
 func (l *lock) won(r *record, sent odometer) (bool, error) {
 	token := r.item.FencingToken
-	l.watch, l.doubts, l.claim = watch{}, nil, token
+	l.watch, l.claim = watch{}, token
+	l.trust(r.version.number)
+	l.outlive()
 	if token <= 0 {
 		// Only a stand-in for DynamoDB, or an item edited by hand, can answer this. The
 		// record is ours by its version alone.
-		l.claim, l.doubts = 0, []string{r.version.number}
+		l.claim, l.doubts = 0, append(l.doubts, doubt{r.version.number, sent.mark.mono})
 		l.freeDoubts()
 		return false, &requestError{doing: "acquire", lock: l.name, table: l.store.table, kind: ErrNotALock, permanent: true,
 			remedy: "the reply has no fencing token that fits 63 bits; look at the item's " + attrToken}
@@ -241,6 +276,9 @@ func askPatiently[T any](ctx context.Context, l *lock, patience time.Duration, s
 	replies := make(chan reply, 1)
 	go func() {
 		value, err := send(sent)
+		if err == nil || statusOf(err) > 0 {
+			l.store.answered.Store(true)
+		}
 		replies <- reply{value, err}
 	}()
 	select {

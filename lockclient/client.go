@@ -34,8 +34,8 @@ type DynamoDBLockClient struct {
 	// heartbeat. Whole milliseconds, at least twice HeartbeatPeriod. Required.
 	LeaseDuration time.Duration
 
-	// HeartbeatPeriod is the time between renewals of a held lock.
-	// 0: LeaseDuration / 3.
+	// HeartbeatPeriod is the time between renewals of a held lock, a millisecond or more
+	// and at most half of LeaseDuration. 0: LeaseDuration / 3.
 	HeartbeatPeriod time.Duration
 
 	// TableName is the DynamoDB table (see EnsureTable). Required.
@@ -65,13 +65,15 @@ type DynamoDBLockClient struct {
 	Data []byte
 
 	// DeleteOnRelease deletes the item on release instead of marking it released.
-	// The next fencing token then starts from the clock of whoever acquires next:
-	// keep the item where clocks are not synchronised.
+	// The next fencing token then starts from the clock of whoever acquires next, in
+	// milliseconds: keep the item where clocks are not synchronised.
 	DeleteOnRelease bool
 
 	// TTL, 1 h or more, keeps the item's "ttl" attribute (epoch seconds) this far
 	// ahead, so that DynamoDB removes abandoned items by itself. 0: no such
-	// attribute.
+	// attribute. Not for tables shared with Java clients that update records in place
+	// (withUpdateExistingLockRecord): they leave our ttl beside their lease, and DynamoDB
+	// would delete the record that they hold.
 	TTL time.Duration
 
 	// PollPeriod is the longest that WaitForLock pauses between two polls. 0: polls
@@ -81,8 +83,8 @@ type DynamoDBLockClient struct {
 
 	// ReclaimOnRestart takes over at once a lock whose record carries our own
 	// Identifier, without waiting for the lease to run out: a restarted process
-	// goes on where it was. Only safe where no two live processes ever use one
-	// Identifier; needs an Identifier.
+	// goes on where it was. Only safe where no two live clients, be it in two processes
+	// or in one, ever use one Identifier; needs an Identifier.
 	ReclaimOnRestart bool
 
 	// MaxClockSkew, when > 0, says that the clocks of all clients of this lock
@@ -134,7 +136,8 @@ func (c *DynamoDBLockClient) GetLockWithContext(ctx context.Context) (bool, erro
 // wraps ctx's and says who holds the lock), RemoveLock was called
 // (ErrInterrupted), or something stands in the way that no retry can mend
 // (ErrTableNotFound, ErrAccessDenied, ErrNotALock, ...). Failed requests are retried
-// with jittered backoff for as long as ctx allows.
+// with jittered backoff for as long as ctx allows. Like GetLock it has the heartbeats
+// of a lock that is held already go on.
 //
 // Waiting costs about one eventually consistent GetItem for each heartbeat of the
 // holder. A crashed holder is replaced when its recorded lease has run out, a release

@@ -44,14 +44,15 @@ type lock struct {
 	// interrupt cancels the attempt that has the turn; nil when none has.
 	interrupt atomic.Pointer[context.CancelCauseFunc]
 
-	// removals counts the calls of RemoveLock: a WaitForLock ends with the next one.
-	removals atomic.Int64
+	// removed is closed by the next RemoveLock, which puts another in its place: a
+	// WaitForLock ends then.
+	removed atomic.Pointer[chan struct{}]
 
 	// Owned by whoever has the turn:
-	watch  watch    // what the record looked like, and since when
-	doubts []string // versions that attempts of ours wrote, or may yet write
-	claim  int64    // token of an ended tenure whose record may still stand; 0: none
-	seen   int64    // highest fencing token ever seen on this lock
+	watch  watch   // what the record looked like, and since when
+	doubts []doubt // attempts of ours that wrote, or may yet write, without our having heard
+	claim  int64   // token of an ended tenure whose record may still stand; 0: none
+	seen   int64   // highest fencing token ever seen on this lock
 }
 
 // newLock checks every field and reports all that don't fit in one error.
@@ -79,7 +80,9 @@ func newLock(c *DynamoDBLockClient) (*lock, error) {
 	switch {
 	case c.HeartbeatPeriod < 0:
 		refuse("HeartbeatPeriod", c.HeartbeatPeriod, "give a positive duration, or 0 for LeaseDuration / 3")
-	case c.LeaseDuration > 0 && c.LeaseDuration < 2*heartbeat:
+	case tooShort(c.HeartbeatPeriod):
+		refuse("HeartbeatPeriod", c.HeartbeatPeriod, "give a millisecond or more (5 is 5 ns, 5 * time.Second is 5 s), or 0 for LeaseDuration / 3")
+	case c.LeaseDuration > 0 && heartbeat > c.LeaseDuration/2:
 		refuse("HeartbeatPeriod", heartbeat,
 			fmt.Sprintf("give at most half of LeaseDuration, %v, so that one failed heartbeat costs nothing", c.LeaseDuration/2))
 	}
@@ -115,11 +118,11 @@ func newLock(c *DynamoDBLockClient) (*lock, error) {
 		refuse("TTL", c.TTL, fmt.Sprintf("give %v or more (and two leases or more), or 0 for none: DynamoDB deletes what has expired, held or not",
 			minTTL))
 	}
-	if c.PollPeriod < 0 {
-		refuse("PollPeriod", c.PollPeriod, "give a positive duration, or 0 for HeartbeatPeriod")
+	if c.PollPeriod < 0 || tooShort(c.PollPeriod) || c.PollPeriod > maxLease {
+		refuse("PollPeriod", c.PollPeriod, fmt.Sprintf("give from a millisecond to %v, or 0 for following the holder's heartbeats", maxLease))
 	}
-	if c.MaxClockSkew < 0 {
-		refuse("MaxClockSkew", c.MaxClockSkew, "give how far the clocks may differ, or 0 for never comparing them")
+	if c.MaxClockSkew < 0 || tooShort(c.MaxClockSkew) || c.MaxClockSkew > maxLease {
+		refuse("MaxClockSkew", c.MaxClockSkew, fmt.Sprintf("give how far the clocks may differ, from a millisecond to %v, or 0 for never comparing them", maxLease))
 	}
 	if c.ReclaimOnRestart && c.Identifier == "" {
 		refuse("ReclaimOnRestart", true, "it needs an Identifier that survives the restart; set Identifier")
@@ -149,6 +152,8 @@ func newLock(c *DynamoDBLockClient) (*lock, error) {
 		}
 		l.identity = id.String()
 	}
+	removed := make(chan struct{})
+	l.removed.Store(&removed)
 	if l.poll == 0 {
 		l.poll = heartbeat
 	}
@@ -158,6 +163,9 @@ func newLock(c *DynamoDBLockClient) (*lock, error) {
 	l.store = newStore(c, l, partitionKey)
 	return l, nil
 }
+
+// tooShort tells a duration that was given without its unit.
+func tooShort(d time.Duration) bool { return d > 0 && d < time.Millisecond }
 
 // isNil also sees a nil pointer in the interface.
 func isNil(client dynamodbiface.DynamoDBAPI) bool {

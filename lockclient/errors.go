@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
@@ -33,6 +34,9 @@ var (
 	// ErrNotALock: the item under the lock's key is something else; nothing
 	// was changed.
 	ErrNotALock = errors.New("lockclient: item is not a lock")
+	// ErrOutcomeUnknown: a fenced transaction may or may not have been carried out, and
+	// nobody answers any more.
+	ErrOutcomeUnknown = errors.New("lockclient: outcome of the transaction unknown")
 	// ErrInterrupted: RemoveLock was called while the acquire was under way.
 	ErrInterrupted = errors.New("lockclient: interrupted by RemoveLock")
 )
@@ -161,9 +165,14 @@ func (s *store) failure(doing string, err error) error {
 		e.remedy = "create it (lockclient.EnsureTable does) or mend TableName, region or account"
 	case "AccessDeniedException", "AccessDenied", "UnauthorizedOperation":
 		e.kind, e.permanent = ErrAccessDenied, true
-		e.remedy = "allow dynamodb:UpdateItem, GetItem and, with DeleteOnRelease, DeleteItem on the table"
+		e.remedy = "allow dynamodb:UpdateItem, GetItem and, where they are used, DeleteItem (DeleteOnRelease) and ConditionCheckItem (fenced transactions) on the table"
+	case "NoCredentialProviders":
+		// Nobody has configured any, or one look for them has failed: credentials that were there
+		// once can come back.
+		e.kind, e.permanent = ErrAccessDenied, !s.answered.Load()
+		e.remedy = "give the client credentials"
 	case "UnrecognizedClientException", "InvalidClientTokenId", "InvalidSignatureException", "IncompleteSignature",
-		"MissingAuthenticationToken", "MissingAuthenticationTokenException", "NoCredentialProviders", "OptInRequired":
+		"MissingAuthenticationToken", "MissingAuthenticationTokenException", "OptInRequired":
 		e.kind, e.permanent = ErrAccessDenied, true
 		e.remedy = "give the client working credentials for this region (and check this machine's clock)"
 	case "ValidationException":
@@ -225,12 +234,12 @@ func conditionFailed(err error) (*dynamodb.ConditionalCheckFailedException, bool
 
 // mayHaveCommitted reports whether a write that ended in err can have been, or
 // can yet be, carried out: not after a refusal, which the server answers with a
-// status of the 400s.
+// status of the 400s. 408 is a proxy's, which has given up waiting for the server.
 func mayHaveCommitted(err error) bool {
 	if err == nil {
 		return true
 	}
-	if status := statusOf(err); status >= 400 && status < 500 {
+	if status := statusOf(err); status >= 400 && status < 500 && status != http.StatusRequestTimeout {
 		return false
 	}
 	return !errors.Is(err, errNotSent)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/aws/aws-sdk-go/aws"
 	"github.com/aws/aws-sdk-go/service/dynamodb"
@@ -30,12 +31,13 @@ func (c *DynamoDBLockClient) ConditionCheck() (*dynamodb.ConditionCheck, error) 
 // heldTenure is the current tenure, or an error that wraps ErrNotHeld and why the
 // last one ended.
 func (c *DynamoDBLockClient) heldTenure() (*tenure, error) {
-	if _, err := c.lock(); err != nil {
+	l, err := c.lock()
+	if err != nil {
 		return nil, err
 	}
-	t := c.tenure()
+	t := l.current.Load()
 	if t == nil {
-		return nil, fmt.Errorf("%w: lock %q", ErrNotHeld, c.LockName)
+		return nil, fmt.Errorf("%w: lock %q", ErrNotHeld, l.name)
 	}
 	held, err := t.holds()
 	switch {
@@ -44,7 +46,7 @@ func (c *DynamoDBLockClient) heldTenure() (*tenure, error) {
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrNotHeld, err)
 	default:
-		return nil, fmt.Errorf("%w: lock %q was released", ErrNotHeld, c.LockName)
+		return nil, fmt.Errorf("%w: lock %q was released", ErrNotHeld, l.name)
 	}
 }
 
@@ -55,10 +57,12 @@ func (c *DynamoDBLockClient) heldTenure() (*tenure, error) {
 // ClientRequestToken, so that it is carried out once.
 //
 // It returns ErrNotHeld when there is no tenure, ErrLockLost when the lock turned out
-// to be another's (the tenure has then ended and nothing was written), ctx's error, or
-// the SDK's *dynamodb.TransactionCanceledException when a condition of the caller's
-// own failed. After ctx's error, or ErrLeaseExpired, the transaction may or may not
-// have been carried out: what it wrote then was written while the lock was held.
+// to be another's (the tenure has then ended and nothing was written), or the SDK's
+// *dynamodb.TransactionCanceledException when a condition of the caller's own failed.
+// ErrOutcomeUnknown, with ctx's error or the SDK's beside it and never ErrLockLost, says
+// that an attempt went unanswered: the transaction may have been carried out or may yet
+// be, while the lock was held and only then. Before it says so it asks on for a lease after
+// the tenure has ended, since the server's answer settles what the lost one said.
 func (c *DynamoDBLockClient) TransactWrite(ctx context.Context, in *dynamodb.TransactWriteItemsInput) (*dynamodb.TransactWriteItemsOutput, error) {
 	t, err := c.heldTenure()
 	if err != nil {
@@ -74,37 +78,74 @@ func (c *DynamoDBLockClient) TransactWrite(ctx context.Context, in *dynamodb.Tra
 		}
 		fenced.ClientRequestToken = aws.String(id.String())
 	}
+	return t.transact(ctx, &fenced)
+}
+
+// tokenMemory is how long DynamoDB knows a ClientRequestToken again (10 minutes, by its
+// API reference), less what clocks and a last attempt may take. A repetition after that
+// would be another transaction.
+const tokenMemory = 8 * time.Minute
+
+// transact sends a transaction whose last item is this tenure's check until it is
+// answered.
+func (t *tenure) transact(ctx context.Context, fenced *dynamodb.TransactWriteItemsInput) (*dynamodb.TransactWriteItemsOutput, error) {
+	l, check := t.lock, len(fenced.TransactItems)-1
+	began, ended := odometer{mark: now(l.clock)}, time.Duration(0)
+	unknown := false // an attempt may have been carried out without our having heard
+	gaveUp := func(why error) error {
+		if unknown {
+			return fmt.Errorf("%w: %w", ErrOutcomeUnknown, why)
+		}
+		return why
+	}
 	for failures := 1; ; failures++ {
 		out, err := ask(ctx, l, func(ctx context.Context) (*dynamodb.TransactWriteItemsOutput, error) {
-			return l.store.client.TransactWriteItemsWithContext(ctx, &fenced, once)
+			return l.store.client.TransactWriteItemsWithContext(ctx, fenced, once)
 		})
 		if err == nil {
 			return out, nil
 		}
+		unknown = unknown || mayHaveCommitted(err)
 		if ctx.Err() != nil {
-			return nil, contextError(ctx)
+			return nil, gaveUp(contextError(ctx))
 		}
-		if lost := TransactionError(err, len(fenced.TransactItems)-1); lost != nil {
-			t.refuted(reasonRecord(err, len(fenced.TransactItems)-1), err)
+		// Had an earlier attempt been carried out, DynamoDB would have known its token again and
+		// not looked at any condition; and one that is still under way will find the same. So this
+		// says for certain that nothing was written.
+		if lost := TransactionError(err, check); lost != nil {
+			t.refuted(reasonRecord(err, check), err)
 			return nil, lost
 		}
 		if !transactionRetriable(err) {
 			if errorCode(err) == dynamodb.ErrCodeTransactionCanceledException {
-				return nil, err
+				return nil, gaveUp(err) // an earlier attempt may yet arrive, and find the caller's own conditions met
 			}
 			if failure := l.store.failure("transaction guarded by", err); isPermanent(failure) {
-				return nil, failure
+				return nil, gaveUp(failure)
 			}
 		}
 		l.log.V(1).Info("fenced transaction failed, will retry", "failures", failures, "error", err.Error())
 		if !l.sleep(ctx, backoff(failures, l.heartbeat)) {
-			return nil, contextError(ctx)
+			return nil, gaveUp(contextError(ctx))
 		}
-		if held, why := t.holds(); !held {
-			if why == nil {
-				why = ErrNotHeld
-			}
+		passed := began.fold(now(l.clock))
+		held, why := t.holds()
+		switch {
+		case passed > tokenMemory:
+			return nil, gaveUp(fmt.Errorf("lockclient: transaction guarded by lock %q: no answer for %v: %w", l.name, passed, err))
+		case held:
+			continue
+		case why == nil:
+			why = ErrNotHeld
+		}
+		if ended == 0 {
+			ended = passed
+		}
+		switch {
+		case !unknown:
 			return nil, fmt.Errorf("%w (the transaction's last answer: %w)", why, err)
+		case passed-ended > l.lease:
+			return nil, gaveUp(fmt.Errorf("%s (last answer: %w)", why, err)) // the loss alone would say that nothing was written
 		}
 	}
 }

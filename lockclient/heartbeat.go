@@ -37,6 +37,7 @@ func (t *tenure) beat() {
 		return
 	}
 	b := &heartbeat{tenure: t, sent: sent}
+	wall := t.stamp(at)
 	ctx, cancel := context.WithCancel(t.ctx)
 	// A heartbeat that doesn't answer is not waited for: another one is sent. It is
 	// cancelled only when no answer could be of use any more.
@@ -47,16 +48,19 @@ func (t *tenure) beat() {
 	})
 	t.mu.Unlock()
 
-	err := l.store.renew(ctx, t.token, t.wall(sent), false)
+	err := l.store.renew(ctx, t.token, wall, false)
 	b.answered()
 	cancel()
 	b.done(err)
 	t.landed()
 }
 
-// wall is the wall clock that goes into the record: the one at the win, moved on by
-// the time that has passed since, so that it never goes back.
-func (t *tenure) wall(sent time.Duration) time.Time { return t.start.Add(sent) }
+// stamp is the wall clock that goes into the record with a write that leaves then. It
+// never goes back within a tenure. Called with mu held.
+func (t *tenure) stamp(at instant) time.Time {
+	t.stamped = max(t.stamped, at.wall)
+	return time.Unix(0, t.stamped)
+}
 
 // heartbeat is one attempt at renewing.
 type heartbeat struct {
@@ -103,6 +107,12 @@ func (b *heartbeat) done(err error) {
 		return
 	}
 	found := decodeRecord(failed.Item)
+	if found.version.dialect == dialectEmpty {
+		// Deleted, or an endpoint that doesn't return the item with the refusal: look.
+		if read, readErr := t.lock.read(t.ctx, true); readErr == nil {
+			found = read
+		}
+	}
 	if b.outrun(found) {
 		b.failed(fmt.Errorf("a heartbeat was overtaken by a newer one: %w", err))
 		return
@@ -115,8 +125,7 @@ func (b *heartbeat) done(err error) {
 func (b *heartbeat) outrun(found *record) bool {
 	t := b.tenure
 	if found.version.dialect == dialectEmpty {
-		// Deleted, or an endpoint that doesn't return the item: only a refusal of the newest
-		// heartbeat tells something.
+		// Only a refusal of the newest heartbeat tells something.
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		return b.sent < t.renewed
@@ -233,9 +242,10 @@ func (t *tenure) announce(ctx context.Context) error {
 	at := now(l.clock)
 	t.mu.Lock()
 	b := &heartbeat{tenure: t, sent: t.odometer.fold(at), settled: true} // the timer's heartbeats go on as they are
+	wall := t.stamp(at)
 	t.mu.Unlock()
 	_, err := ask(ctx, l, func(ctx context.Context) (struct{}, error) {
-		return struct{}{}, l.store.renew(ctx, t.token, t.wall(b.sent), true)
+		return struct{}{}, l.store.renew(ctx, t.token, wall, true)
 	})
 	b.done(err)
 	if _, refused := conditionFailed(err); refused {
@@ -251,12 +261,13 @@ func (t *tenure) announce(ctx context.Context) error {
 
 func (t *tenure) stopHeartbeat() {
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	if t.ended || t.stopped {
+		t.mu.Unlock()
 		return
 	}
 	t.stopped = true
 	t.stopBeat()
+	t.mu.Unlock()
 	t.lock.log.V(1).Info("heartbeats stop", "fencingToken", t.token)
 }
 

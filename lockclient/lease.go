@@ -77,11 +77,10 @@ type tenure struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 
-	start time.Time // wall clock when the winning request left
-
 	mu       sync.Mutex // guards what follows; never held across a request
 	odometer odometer
 	renewed  time.Duration // odometer when the last acknowledged write was sent
+	stamped  int64         // the wall clock that went into the latest write, in nanoseconds since 1970
 	ended    bool
 	err      error // why it ended; nil: released
 	owed     bool  // the record may still carry this tenure
@@ -100,7 +99,7 @@ type tenure struct {
 // reply took so long that there is nothing left to trust.
 func (l *lock) begin(token int64, sent odometer) (*tenure, error) {
 	ctx, cancel := context.WithCancel(context.Background())
-	t := &tenure{lock: l, token: token, lost: make(chan struct{}), ctx: ctx, cancel: cancel, start: time.Unix(0, sent.mark.wall), odometer: sent, owed: true}
+	t := &tenure{lock: l, token: token, lost: make(chan struct{}), ctx: ctx, cancel: cancel, stamped: sent.mark.wall, odometer: sent, owed: true}
 	t.mu.Lock()
 	age := t.odometer.fold(now(l.clock))
 	if age >= l.window {
@@ -225,14 +224,29 @@ func (l *lock) clockTimeout(ctx context.Context, d time.Duration) (context.Conte
 }
 
 // sleep waits for d on the lock's clock; false when ctx was done first.
-func (l *lock) sleep(ctx context.Context, d time.Duration) bool {
+func (l *lock) sleep(ctx context.Context, d time.Duration) bool { return l.sleepUntil(ctx, nil, d) }
+
+// sleepUntil is sleep that an event ends early.
+func (l *lock) sleepUntil(ctx context.Context, event <-chan struct{}, d time.Duration) bool {
 	woken := make(chan struct{})
 	stop := l.clock.AfterFunc(d, func() { close(woken) })
 	select {
 	case <-woken:
 		return true
+	case <-event:
+		stop()
+		return true
 	case <-ctx.Done():
 		stop()
+		return false
+	}
+}
+
+func isClosed(ch <-chan struct{}) bool {
+	select {
+	case <-ch:
+		return true
+	default:
 		return false
 	}
 }

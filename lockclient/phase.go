@@ -30,7 +30,7 @@ type phase struct {
 func newPhase(period, lease, sent, arrived time.Duration) phase {
 	return phase{
 		period:    period,
-		tolerance: max(lease/100, time.Millisecond),
+		tolerance: max(min(lease/100, period/10), time.Millisecond),
 		after:     arrived - period,
 		by:        arrived,
 		polled:    sent,
@@ -70,6 +70,9 @@ func (p *phase) next() time.Duration {
 	default:
 		// The holder is late, or its rhythm has changed, or it is dead: look again soon,
 		// then less and less often.
-		return p.polled + min(margin<<min(p.early, 16), p.period)
+		if shift := min(p.early, 16); margin <= p.period>>shift {
+			return p.polled + margin<<shift
+		}
+		return p.polled + p.period
 	}
 }

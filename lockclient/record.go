@@ -35,7 +35,8 @@ var recordAttributes = []string{attrOwner, attrLease, attrVersion, attrReleased,
 // releasedMark is the only value of isReleased that any of the clients writes.
 const releasedMark = "1"
 
-// maxLease bounds what is believed of a recorded lease; a larger one is garbage.
+// maxLease is the longest lease that can be given, and what a longer one in a record
+// counts as.
 const maxLease = 10 * 365 * 24 * time.Hour
 
 // unknownLease is the least time for which a record without a readable lease is
@@ -104,13 +105,17 @@ func decodeRecord(attributes map[string]*dynamodb.AttributeValue) *record {
 		r.item.Released = true
 		return r
 	}
+	if count := attributes[attrCount]; count != nil && count.N == nil {
+		return r // nobody counts in anything but numbers, and no condition could name it
+	}
 	if number, ok := stringOf(attributes[attrVersion]); ok {
 		r.version = version{dialect: dialectAWS, number: number, count: numberText(attributes[attrCount])}
 		r.item.RecordVersionNumber = number
 		r.item.Owner, _ = stringOf(attributes[attrOwner])
 		mark, _ := stringOf(attributes[attrReleased])
 		r.item.Released = mark == releasedMark
-		_, r.releasing = stringOf(attributes[attrReleasing])
+		announcer, announced := stringOf(attributes[attrReleasing])
+		r.releasing = announced && announcer == r.item.Owner
 	} else if _, present := attributes[attrVersion]; !present {
 		owner, hasOwner := stringOf(attributes[attrSeedOwner])
 		expiry := numberText(attributes[attrSeedExpiry])
@@ -140,19 +145,20 @@ func decodeRecord(attributes map[string]*dynamodb.AttributeValue) *record {
 }
 
 // parseLease reads milliseconds as a decimal integer (Java, ours) or Go's notation
-// (dynamolock). 0 when it is neither, not positive, or absurd.
+// (dynamolock). 0 when it is neither, or not positive. One that is longer than maxLease
+// is as good as endless: its holder may be alive, and never renews.
 func parseLease(text string) time.Duration {
 	if ms, err := strconv.ParseInt(text, 10, 64); err == nil {
-		if ms <= 0 || ms > maxLease.Milliseconds() {
+		if ms <= 0 {
 			return 0
 		}
-		return time.Duration(ms) * time.Millisecond
+		return time.Duration(min(ms, maxLease.Milliseconds())) * time.Millisecond
 	}
 	d, err := time.ParseDuration(text)
-	if err != nil || d <= 0 || d > maxLease {
+	if err != nil || d <= 0 {
 		return 0
 	}
-	return d
+	return min(d, maxLease)
 }
 
 func formatMillis(d time.Duration) string {

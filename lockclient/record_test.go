@@ -11,7 +11,9 @@ import (
 func TestALeaseIsReadInBothNotationsAndGarbageIsNone(t *testing.T) {
 	for text, want := range map[string]time.Duration{
 		"5000": 5 * time.Second, "1": time.Millisecond, "5s": 5 * time.Second, "1m30s": 90 * time.Second,
-		"0": 0, "-5": 0, "-5s": 0, "": 0, "soon": 0, "5 s": 0, "1.5": 0, "9223372036854775807": 0, "99999999999999999999": 0, "1000000h": 0,
+		"0": 0, "-5": 0, "-5s": 0, "": 0, "soon": 0, "5 s": 0, "1.5": 0, "99999999999999999999": 0,
+		"9223372036854775807": maxLease, "1000000h": maxLease, // endless, and not garbage: their holder may be alive
+		"-9223372036854775808": 0, "-1000000h": 0,
 	} {
 		if got := parseLease(text); got != want {
 			t.Errorf("parseLease(%q) = %v, want %v", text, got, want)

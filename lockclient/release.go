@@ -2,14 +2,14 @@ package lockclient
 
 import (
 	"context"
-	"slices"
 	"time"
 )
 
 // removeLock is RemoveLockWithContext.
 func (l *lock) removeLock(ctx context.Context) error {
 	l.giveUp() // first of all, whatever happens to the requests
-	l.removals.Add(1)
+	removed := make(chan struct{})
+	close(*l.removed.Swap(&removed))
 	if interrupt := l.interrupt.Load(); interrupt != nil {
 		(*interrupt)(ErrInterrupted)
 	}
@@ -54,16 +54,18 @@ func (l *lock) giveUp() *tenure {
 // sendRelease frees the record if it is the tenure with this token or one of our
 // doubtful attempts. A failed condition is as good: then it is not ours.
 func (l *lock) sendRelease(ctx context.Context, token int64) error {
-	doubts := slices.Clone(l.doubts)
+	doubts := l.doubted()
 	_, err := ask(ctx, l, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, l.store.release(ctx, token, doubts)
 	})
 	if _, refused := conditionFailed(err); err != nil && !refused {
 		return l.store.failure("release", err)
 	}
-	l.disclaim()
+	if token != 0 || err == nil {
+		l.disclaim() // what the condition did not name may still stand
+	}
 	if err == nil {
-		l.doubts = nil
+		l.outlive()
 		l.watch = watch{} // what was watched is replaced; a refusal leaves another's in place
 	}
 	l.log.V(1).Info("released", "fencingToken", token, "wasOurs", err == nil)
@@ -79,12 +81,12 @@ func (l *lock) parting() time.Duration { return min(l.heartbeat, time.Second) / 
 // there is nothing to release yet the doubts stay: the attempt may land after all, and
 // the next one then knows it for its own.
 func (l *lock) freeDoubts() {
-	if len(l.doubts) == 0 {
+	if len(l.doubts) == 0 && l.claim == 0 {
 		return
 	}
 	ctx, cancel := l.clockTimeout(context.Background(), l.parting())
 	defer cancel()
-	if err := l.sendRelease(ctx, 0); err != nil {
+	if err := l.sendRelease(ctx, l.claim); err != nil {
 		l.log.V(1).Info("an unanswered acquire could not be freed; it will run out", "error", err.Error())
 	}
 }

@@ -1,10 +1,12 @@
 package lockclient
 
 import (
+	"bytes"
 	"context"
 	"maps"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go/aws"
@@ -27,7 +29,11 @@ type store struct {
 	ttl                   time.Duration
 	deleteOnRelease       bool
 
+	sortValue string
+
 	acquiring, renewing, announcing, releasing, checking *expression
+
+	answered atomic.Bool // the server has answered once, whatever it said
 }
 
 func newStore(c *DynamoDBLockClient, l *lock, partitionKey string) *store {
@@ -37,6 +43,7 @@ func newStore(c *DynamoDBLockClient, l *lock, partitionKey string) *store {
 		lockName:        c.LockName,
 		partitionKey:    partitionKey,
 		sortKey:         c.SortKeyName,
+		sortValue:       c.SortKeyValue,
 		key:             map[string]*dynamodb.AttributeValue{partitionKey: text(c.LockName)},
 		owner:           text(l.identity),
 		lease:           l.lease,
@@ -46,7 +53,7 @@ func newStore(c *DynamoDBLockClient, l *lock, partitionKey string) *store {
 	if s.sortKey != "" {
 		s.key[s.sortKey] = text(c.SortKeyValue)
 	}
-	s.acquiring = s.prepareAcquire(l.heartbeat, c.Data)
+	s.acquiring = s.prepareAcquire(l.heartbeat, bytes.Clone(c.Data))
 	s.renewing, s.announcing = s.prepareRenew(false), s.prepareRenew(true)
 	s.releasing = s.prepareRelease()
 	s.checking = newExpression()
@@ -206,7 +213,9 @@ func (s *store) prepareRenew(announce bool) *expression {
 	e.condition = s.ours(e) + " AND (attribute_not_exists(" + e.name(attrExpires) + ") OR " + e.name(attrExpires) + " <= " + bindExpires + ")"
 	e.update = "SET " + s.renewal(e)
 	if announce {
-		e.update += ", " + e.name(attrReleasing) + " = " + e.value(text(releasedMark))
+		// By name: a Java client that takes the record over and updates it in place leaves this
+		// attribute there.
+		e.update += ", " + e.name(attrReleasing) + " = " + e.value(s.owner)
 	}
 	e.update += " ADD " + e.name(attrCount) + " " + e.value(integer(1))
 	return e
@@ -302,7 +311,8 @@ func (s *store) read(ctx context.Context, consistent bool) (map[string]*dynamodb
 }
 
 // conditionCheck is the condition that the record is the tenure with this token, as
-// an item of somebody's transaction. It shares nothing with the lock.
+// an item of somebody's transaction. Its maps are the caller's to add to; what they
+// lead to is not to be changed.
 func (s *store) conditionCheck(token int64) *dynamodb.ConditionCheck {
 	values := s.checking.bind(1)
 	values[bindToken] = integer(token)

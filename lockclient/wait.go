@@ -16,11 +16,14 @@ type watch struct {
 	record *record
 	// since is when the reply that first showed this version had *arrived*, on the
 	// monotonic clock: later than the holder began to count.
-	since time.Duration
-	lease time.Duration
-	phase phase
+	since  time.Duration
+	lease  time.Duration
+	margin time.Duration // how much longer it is watched
+	phase  phase
 	// announced is when its holder was first seen to have announced a release; 0: not.
 	announced time.Duration
+	// past: the last look showed a released record that is older than this one.
+	past bool
 	// expired: its holder is dead for another reason than the watch: MaxClockSkew allows
 	// to believe the recorded expiry, and it has passed; or ReclaimOnRestart says so.
 	expired bool
@@ -41,6 +44,11 @@ func (l *lock) observe(found *record, sent time.Duration, consistent bool) {
 		next := watch{record: found, since: arrived, lease: found.item.LeaseDuration}
 		if next.lease <= 0 {
 			next.lease = max(l.lease, unknownLease)
+		}
+		if found.version.count == "" || found.version.dialect == dialectSeed {
+			// Not ours. Other makes' holders believe to the last moment of their lease, in whole
+			// milliseconds, and leave nothing for clocks whose rates differ.
+			next.margin = next.lease/100 + 2*time.Millisecond
 		}
 		if renewals := found.renewalsSince(w.record); renewals > 0 {
 			next.phase, next.announced = w.phase, w.announced
@@ -83,7 +91,7 @@ func (r *record) renewalsSince(earlier *record) int64 {
 
 // remaining is how long the record must yet stay unchanged before its holder is dead.
 func (w *watch) remaining(l *lock) time.Duration {
-	return w.lease - (l.clock.Monotonic() - w.since)
+	return w.lease + w.margin - (l.clock.Monotonic() - w.since)
 }
 
 // over reports whether the holder is dead.
@@ -130,6 +138,9 @@ func (l *lock) nextPoll() time.Duration {
 		pause = max(min(pause, max(closePoll, drained/32)), 0) // the moment that was foretold may have passed
 		pause -= rand.N(pause/4 + 1)
 	}
+	if w.over(l) {
+		return max(pause, l.poll/2, time.Millisecond) // refused though it is over: an item that can't be taken
+	}
 	return max(min(pause, w.remaining(l)), time.Millisecond)
 }
 
@@ -147,13 +158,14 @@ func (l *lock) pollOnce(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if found.version.dialect == dialectEmpty || found.version.dialect == dialectNone ||
-		found.released() && !found.olderThan(l.watch.record) || slices.Contains(l.doubts, found.version.number) {
+	// A released record that looks older may be what a replica showed late, or the work of a
+	// client whose clock is behind, after the item was deleted. The second look asks.
+	released := found.released() && (!found.olderThan(l.watch.record) || l.watch.past)
+	if found.version.dialect == dialectEmpty || found.version.dialect == dialectNone || released || slices.Contains(l.doubted(), found.version.number) {
 		return l.attempt(ctx)
 	}
-	if !found.released() {
-		l.observe(found, sent, false)
-	}
+	l.observe(found, sent, false)
+	l.watch.past = found.released()
 	if l.watch.over(l) {
 		return l.attempt(ctx)
 	}
@@ -178,10 +190,10 @@ func (l *lock) read(ctx context.Context, consistent bool) (*record, error) {
 // waitForLock is WaitForLock.
 func (l *lock) waitForLock(ctx context.Context) error {
 	var last error
-	removals := l.removals.Load()
+	removed := *l.removed.Load()
 	for failures := 0; ; {
 		held, err := l.inTurn(ctx, func(ctx context.Context) (bool, error) {
-			if l.removals.Load() != removals {
+			if isClosed(removed) {
 				return false, ErrInterrupted // what its caller gave up is not taken again
 			}
 			return l.pollOnce(ctx)
@@ -205,7 +217,7 @@ func (l *lock) waitForLock(ctx context.Context) error {
 			l.log.V(1).Info("poll failed, will retry", "failures", failures, "pause", pause, "error", err.Error())
 		}
 		last = err
-		if !l.sleep(ctx, pause) {
+		if !l.sleepUntil(ctx, removed, pause) {
 			l.leave()
 			return l.gaveUp(contextError(ctx), last)
 		}

@@ -3,6 +3,7 @@ package integration
 import (
 	"context"
 	"strconv"
+	"strings"
 
 	"github.com/aws/aws-sdk-go/service/dynamodb"
 )
@@ -16,3 +17,6 @@ func dropTable(name string) error {
 	_, err := admin.DeleteTable(&dynamodb.DeleteTableInput{TableName: &name})
 	return err
 }
+
+// contains reports whether an error's text has a part.
+func contains(err error, part string) bool { return strings.Contains(err.Error(), part) }
