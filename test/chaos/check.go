@@ -1,0 +1,261 @@
+package chaos
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+)
+
+// contextGrace is how long after a SIGCONT a leading context may still be alive: until the scheduler has let a timer run.
+const contextGrace = 250 * time.Millisecond
+
+// Evidence is all that a run has left behind.
+type Evidence struct {
+	Entries  []Entry   // of all journals, in any order
+	Receipts []Receipt // of the fenced counter, from the table
+	Fenced   int64     // what the counters stand at in the end
+	Unfenced int64
+}
+
+// Receipt is what a committed increment of the fenced counter has left in the table.
+type Receipt struct {
+	Op, Process  string
+	Value, Token int64
+}
+
+// Violation is a broken promise.
+type Violation struct {
+	Rule string // one of the constants below
+	Text string
+}
+
+func (v Violation) String() string { return v.Rule + ": " + v.Text }
+
+// The rules.
+const (
+	MutualExclusion = "mutual exclusion"
+	RisingTokens    = "rising tokens"
+	NoLostIncrement = "no lost increment"
+	NoStaleWriter   = "no stale writer"
+	Linearizable    = "linearizable"
+)
+
+// Figures say how much a run has put to the test.
+type Figures struct {
+	Processes, Kills, Stops, Faults int
+	Tenures, Samples, Increments    int
+	Refused, Unknown                int   // increments of the fenced counter, as their processes saw them
+	ContextSlips                    int   // moments in which a context was alive after a pause when its tenure was over
+	UnfencedLost                    int64 // acknowledged increments of the unfenced counter that are missing in it, at least
+	UnfencedDone                    int64
+}
+
+// Add sums two runs.
+func (f Figures) Add(g Figures) Figures {
+	return Figures{
+		Processes: f.Processes + g.Processes, Kills: f.Kills + g.Kills, Stops: f.Stops + g.Stops, Faults: f.Faults + g.Faults,
+		Tenures: f.Tenures + g.Tenures, Samples: f.Samples + g.Samples, Increments: f.Increments + g.Increments,
+		Refused: f.Refused + g.Refused, Unknown: f.Unknown + g.Unknown, ContextSlips: f.ContextSlips + g.ContextSlips,
+		UnfencedLost: f.UnfencedLost + g.UnfencedLost, UnfencedDone: f.UnfencedDone + g.UnfencedDone,
+	}
+}
+
+func (f Figures) String() string {
+	return fmt.Sprintf("%d processes (%d killed, %d stopped), %d faults in all; %d tenures, %d samples; fenced counter: %d increments, %d refused, %d without an answer; "+
+		"unfenced counter: %d of %d lost; contexts alive after a pause: %d",
+		f.Processes, f.Kills, f.Stops, f.Faults, f.Tenures, f.Samples, f.Increments, f.Refused, f.Unknown, f.UnfencedLost, f.UnfencedDone, f.ContextSlips)
+}
+
+// Check holds the evidence against the promises of the package comment.
+func Check(e Evidence) (Figures, []Violation) {
+	c := &checker{evidence: e}
+	c.readTenures()
+	c.readIncrements()
+	c.checkOverlap()
+	c.checkContexts()
+	c.checkTokens()
+	c.checkFenced()
+	c.checkHistory()
+	c.countFaults()
+	c.countUnfenced()
+	return c.figures, c.violations
+}
+
+type checker struct {
+	evidence   Evidence
+	tenures    []*tenure // in the order of begun
+	increments []*increment
+	byOp       map[string]*increment
+	contexts   []Entry // samples in which nothing but a context said yes
+	figures    Figures
+	violations []Violation
+}
+
+func (c *checker) violated(rule, format string, args ...any) {
+	c.violations = append(c.violations, Violation{Rule: rule, Text: fmt.Sprintf(format, args...)})
+}
+
+// tenure is what is certain of one; see the package comment.
+type tenure struct {
+	process string
+	token   int64
+	from    time.Duration // its first sample began: it has not certainly begun before begun
+	begun   time.Duration // its first sample had ended
+	until   time.Duration
+}
+
+func (t *tenure) String() string {
+	return fmt.Sprintf("%s with token %d, certain from %v to %v", t.process, t.token, t.begun, t.until)
+}
+
+// readTenures makes tenures of samples, yields and deaths.
+func (c *checker) readTenures() {
+	type name struct {
+		process string
+		token   int64
+	}
+	type account struct {
+		tenure
+		last, claim, yield time.Duration
+	}
+	accounts := map[name]*account{}
+	death, inherited := map[string]time.Duration{}, map[string]bool{}
+	for _, e := range c.evidence.Entries {
+		switch {
+		case e.Kind == Fault && e.Text == Killed:
+			death[e.Process] = e.From
+		case e.Kind == Start && e.Reclaims:
+			inherited[e.Process] = true
+		case e.Kind == Belief && e.Alive && !e.Held && !e.Leads:
+			c.contexts = append(c.contexts, e)
+		case e.Kind == Belief:
+			c.figures.Samples++
+			n := name{e.Process, e.Token}
+			a := accounts[n]
+			if a == nil {
+				a = &account{tenure: tenure{process: e.Process, token: e.Token, from: math.MaxInt64, begun: math.MaxInt64}, yield: math.MaxInt64}
+				accounts[n] = a
+			}
+			a.from, a.begun = min(a.from, e.From), min(a.begun, e.To)
+			a.last, a.claim = max(a.last, e.From), max(a.claim, e.Until)
+		}
+	}
+	for _, e := range c.evidence.Entries {
+		if e.Kind == Yield {
+			if a := accounts[name{e.Process, e.Token}]; a != nil {
+				a.yield = min(a.yield, e.From)
+			}
+		}
+	}
+	for n, a := range accounts {
+		claim := min(a.claim, a.yield)
+		if died, ok := death[n.process]; ok && inherited[n.process] {
+			claim = min(claim, died)
+		}
+		a.until = max(a.last, claim)
+		c.tenures = append(c.tenures, &a.tenure)
+	}
+	slices.SortFunc(c.tenures, func(a, b *tenure) int {
+		return cmp.Or(cmp.Compare(a.begun, b.begun), cmp.Compare(a.token, b.token), cmp.Compare(a.process, b.process))
+	})
+	c.figures.Tenures = len(c.tenures)
+}
+
+func (c *checker) checkOverlap() {
+	for i, a := range c.tenures {
+		for _, b := range c.tenures[i+1:] {
+			if a.process != b.process && a.until > b.begun && b.until > a.begun {
+				c.violated(MutualExclusion, "%v, and %v", a, b)
+			}
+		}
+	}
+}
+
+// checkContexts looks at the moments in which only a context was alive.
+func (c *checker) checkContexts() {
+	continued := map[string][]time.Duration{}
+	for _, e := range c.evidence.Entries {
+		if e.Kind == Fault && e.Text == Continued {
+			continued[e.Process] = append(continued[e.Process], e.From)
+		}
+	}
+	for _, e := range c.contexts {
+		excused := slices.ContainsFunc(continued[e.Process], func(at time.Duration) bool { return e.To >= at && e.From <= at+contextGrace })
+		for _, t := range c.tenures {
+			if t.process == e.Process || t.begun >= e.From || t.until <= e.To {
+				continue
+			}
+			if excused {
+				c.figures.ContextSlips++
+			} else {
+				c.violated(MutualExclusion, "%s had a live leading context (token %d) at %v to %v, during %v", e.Process, e.Token, e.From, e.To, t)
+			}
+			break
+		}
+	}
+}
+
+func (c *checker) checkTokens() {
+	for i, a := range c.tenures {
+		for _, b := range c.tenures[i+1:] {
+			switch {
+			case a.token == b.token:
+				c.violated(RisingTokens, "two tenures have token %d: %v, and %v", a.token, a, b)
+			case a.begun < b.from && a.token > b.token:
+				c.violated(RisingTokens, "%v began before %v", a, b)
+			}
+		}
+	}
+	var last Entry
+	records := c.sorted(Record)
+	for _, e := range records {
+		if e.Token < last.Token {
+			c.violated(RisingTokens, "the record's token was %d at %v and %d at %v", last.Token, last.From, e.Token, e.From)
+		}
+		last = e
+	}
+}
+
+// sorted gives the entries of a kind by their beginning.
+func (c *checker) sorted(kind Kind) []Entry {
+	var some []Entry
+	for _, e := range c.evidence.Entries {
+		if e.Kind == kind {
+			some = append(some, e)
+		}
+	}
+	slices.SortStableFunc(some, func(a, b Entry) int { return cmp.Compare(a.From, b.From) })
+	return some
+}
+
+func (c *checker) countFaults() {
+	processes := map[string]bool{}
+	for _, e := range c.evidence.Entries {
+		switch {
+		case e.Kind == Start:
+			processes[e.Process] = true
+		case e.Kind == Fault && e.Text == Continued: // the other half of a stop
+		case e.Kind == Fault:
+			c.figures.Faults++
+			switch e.Text {
+			case Killed:
+				c.figures.Kills++
+			case Stopped:
+				c.figures.Stops++
+			}
+		}
+	}
+	c.figures.Processes = len(processes)
+}
+
+// countUnfenced counts what the unfenced counter has certainly lost.
+func (c *checker) countUnfenced() {
+	for _, e := range c.evidence.Entries {
+		if e.Kind == Return && e.Counter == Unfenced && e.Outcome == Done {
+			c.figures.UnfencedDone++
+		}
+	}
+	c.figures.UnfencedLost = max(0, c.figures.UnfencedDone-c.evidence.Unfenced)
+}
