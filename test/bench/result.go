@@ -1,0 +1,220 @@
+package bench
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// The engines, as results name them.
+const (
+	EngineNone    = "none" // canned replies
+	EngineMemory  = "dynamotest"
+	EngineVirtual = "dynamotest, virtual time"
+	EngineLocal   = "dynamodb-local"
+)
+
+// Counted is what one operation sent.
+type Counted struct {
+	Engine, Operation string
+	Requests          map[string]int // by DynamoDB operation
+	Read, Write       float64        // capacity units
+	Budget            string         // in words
+	Met               bool
+}
+
+// Consumption says what was sent and what it cost.
+func Consumption(requests map[string]int, read, write float64) string {
+	var parts []string
+	for name, n := range requests {
+		parts = append(parts, fmt.Sprintf("%d %s", n, name))
+	}
+	slices.Sort(parts)
+	if read > 0 {
+		parts = append(parts, fmt.Sprintf("%v RCU", read))
+	}
+	if write > 0 {
+		parts = append(parts, fmt.Sprintf("%v WCU", write))
+	}
+	if len(parts) == 0 {
+		return "nothing"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// Who is waiting or leading.
+const (
+	ByLock    = "lock client"
+	ByElector = "elector"
+)
+
+// What the waiter had seen before a crash.
+const (
+	SceneSettled = "the waiter had seen 4 to 8 heartbeats"
+	SceneFresh   = "the waiter had come less than a heartbeat before"
+	SceneEnding  = "the waiter had seen 4 to 8 heartbeats, and then the announcement of a release"
+)
+
+// Failover is a series of crashes and the time that each left the lock without a holder.
+type Failover struct {
+	Engine, Who      string
+	Scene            string // what the waiter had seen before the crash
+	Lease, Heartbeat time.Duration
+	RoundTrip        time.Duration   // median of the requests
+	SinceSent        []time.Duration // from the send of the last renewal to the waiter's knowing that it holds the lock
+	SinceCommitted   []time.Duration // from that renewal's commit, or where it can't be seen from its reply
+	Reads            float64         // of the waiter from the crash to its win, mean
+}
+
+// The ways in which a term ends.
+const (
+	SceneDrained  = "announced, drained for 1.2 to 2 heartbeats"
+	SceneHasty    = "announced, drained for up to 1 heartbeat"
+	SceneUnawares = "not announced"
+)
+
+// Handover is a series of releases and the time that each left the lock without a holder.
+type Handover struct {
+	Engine, Who      string // who waits
+	Scene            string
+	Lease, Heartbeat time.Duration
+	RoundTrip        time.Duration
+	SinceRelease     []time.Duration // from the call of RemoveLock to the waiter's knowing that it holds the lock
+	ReadsWhileEnding float64         // of the waiter, mean, from the announcement (or the release) on
+}
+
+// Waiting is what waiters cost, and how soon they see a renewal.
+type Waiting struct {
+	Who                       string
+	Waiters                   int
+	Lease, Heartbeat          time.Duration
+	RoundTrip, Jitter         time.Duration
+	Heartbeats, Reads, Writes int             // the holder's heartbeats; all waiters' requests
+	ReadUnits                 float64         // capacity of those reads
+	Lag                       []time.Duration // from a renewal's commit to a waiter's having seen it
+}
+
+// ReadsPerHeartbeat is of one waiter.
+func (w *Waiting) ReadsPerHeartbeat() float64 {
+	return float64(w.Reads) / float64(w.Heartbeats) / float64(w.Waiters)
+}
+
+// Scale is a process with many held locks.
+type Scale struct {
+	Locks            int
+	Transport        string
+	TLS              bool
+	Lease, Heartbeat time.Duration
+	RoundTrip        time.Duration
+	Window           time.Duration // how long heartbeats were watched
+	Heap, Stacks     float64       // bytes in use a lock, while idle
+	Live             float64       // bytes of reachable heap a lock
+	Goroutines       int           // more than without locks, highest of several looks
+	Due, Sent        int           // heartbeats in the window
+	Failed           int           // heartbeats without a confirmation
+	Lost             int           // tenures that ended
+	Lateness         []time.Duration
+	FirstLate        time.Duration // latest first heartbeat after its lock was won, less one period
+	CPU              time.Duration // of the process, in the window
+	NewConnections   int           // in the window
+	OpenConnections  int           // at its end
+}
+
+// Company is many locks of one process, on one DynamoDB client, in virtual time.
+type Company struct {
+	Lease, Heartbeat, RoundTrip time.Duration
+
+	Locks, Periods int           // renewed for so long
+	Writes, Others int           // requests in that time
+	Off            time.Duration // most that the interval of two heartbeats of a lock differed from the period
+	Busiest        int           // heartbeats in the busiest tenth of a second
+
+	Hung     int           // of the locks, how many got no answer from some moment on
+	HungOff  time.Duration // Off, of the others
+	HungLost int           // how many of the others were lost
+
+	Silent                                   int             // locks whose endpoint went silent
+	SilentLate                               []time.Duration // end of each tenure less (last confirmed send + 0.99 lease)
+	SilentSent, SilentAtOnce, SilentInFlight int             // requests, most at once, one second after the last lease's end
+}
+
+// BurstBudget is how many heartbeats may be sent in a tenth of a second: three times the mean.
+func BurstBudget(locks int, heartbeat time.Duration) int {
+	return int(3 * float64(locks) * float64(100*time.Millisecond) / float64(heartbeat))
+}
+
+// Stall is a process whose endpoint has stopped answering.
+type Stall struct {
+	Locks            int
+	Transport        string
+	Lease, Heartbeat time.Duration
+	Requests         int             // sent while stalled
+	MaxInFlight      int             // at once
+	MaxConnections   int             // at once, at the server
+	Ended            int             // tenures that had ended by then
+	EndLate          []time.Duration // end of each tenure less (last confirmed send + 0.99 lease)
+	InFlightAfter    int             // one second after the last tenure's end
+}
+
+// Cost is what one leader and its waiters consume in a steady state.
+type Cost struct {
+	Who              string
+	Waiters          int
+	Lease, Heartbeat time.Duration
+	Window           time.Duration
+	Requests         map[string]int
+	Read, Write      float64 // capacity units
+}
+
+// Leases are those of README.md's cost table, with heartbeats at a third of each.
+var Leases = []time.Duration{5 * time.Second, 15 * time.Second, 60 * time.Second}
+
+// Waiters is how many wait there.
+const Waiters = 2
+
+// Formula is what one leader and its waiters consume in a time: a write each heartbeat, and half a read unit for each waiter.
+func Formula(waiters int, heartbeat, window time.Duration) Cost {
+	heartbeats := float64(window) / float64(heartbeat)
+	return Cost{Waiters: waiters, Heartbeat: heartbeat, Window: window, Write: heartbeats, Read: heartbeats * float64(waiters) / 2}
+}
+
+// Save writes a measurement where Load finds it.
+func Save(dir, name string, result any) error {
+	text, err := json.MarshalIndent(result, "", " ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, name+".json"), text, 0o644)
+}
+
+// Load reads a measurement; a missing one leaves result as it is.
+func Load(dir, name string, result any) error {
+	text, err := os.ReadFile(filepath.Join(dir, name+".json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(text, result); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+// Quantile is the value that the fraction q of the samples doesn't exceed, by the nearest-rank method. 0 without samples.
+func Quantile(samples []time.Duration, q float64) time.Duration {
+	if len(samples) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(samples))
+	rank := int(math.Ceil(q * float64(len(sorted))))
+	return sorted[min(max(rank, 1), len(sorted))-1]
+}
