@@ -93,7 +93,7 @@ func (l *lock) getLock(ctx context.Context) (bool, error) {
 	return l.inTurn(ctx, func(ctx context.Context) (bool, error) {
 		for try := 1; ; try++ {
 			held, err := l.attempt(ctx)
-			if held || try == getLockTries || !l.worthRetrying(ctx, err) || !l.sleep(ctx, backoff(try, l.heartbeat)) {
+			if held || try == getLockTries || !l.worthRetrying(ctx, err) || !l.sleep(ctx, l.backoff(try, l.heartbeat)) {
 				return held, err
 			}
 		}

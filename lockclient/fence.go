@@ -125,7 +125,7 @@ func (t *tenure) transact(ctx context.Context, fenced *dynamodb.TransactWriteIte
 			}
 		}
 		l.log.V(1).Info("fenced transaction failed, will retry", "failures", failures, "error", err.Error())
-		if !l.sleep(ctx, backoff(failures, l.heartbeat)) {
+		if !l.sleep(ctx, l.backoff(failures, l.heartbeat)) {
 			return nil, gaveUp(contextError(ctx))
 		}
 		passed := began.fold(now(l.clock))

@@ -3,7 +3,6 @@ package lockclient
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"time"
 )
 
@@ -175,7 +174,7 @@ func (b *heartbeat) failed(err error) {
 	failures := t.failures
 	t.lastFault = err
 	took := t.odometer.read(now(t.lock.clock)) - b.sent
-	pause := backoff(failures, t.lock.heartbeat)
+	pause := t.lock.backoff(failures, t.lock.heartbeat)
 	if !t.stopped {
 		t.armBeat(pause)
 	}
@@ -285,12 +284,12 @@ func (t *tenure) resumeHeartbeat() {
 
 // backoff is the pause after the n-th failure in a row, between half and all of
 // 50 ms x 2^(n-1), bounded by half a period so that several tries fit in a lease.
-func backoff(n int, period time.Duration) time.Duration {
+func (l *lock) backoff(n int, period time.Duration) time.Duration {
 	ceiling := max(period/2, time.Millisecond)
 	pause := min(50*time.Millisecond, max(period/10, time.Millisecond))
 	for i := 1; i < n && pause < ceiling; i++ {
 		pause *= 2
 	}
 	pause = min(pause, ceiling)
-	return pause/2 + rand.N(pause/2+1)
+	return pause/2 + l.jitter(pause/2)
 }

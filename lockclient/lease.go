@@ -3,13 +3,15 @@ package lockclient
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"time"
 )
 
 // Clock is time as one machine sees it. A nil Clock field is the system's; other
 // ones are for tests: skewed rates, jumps, suspended or paused machines. Its methods
-// are called concurrently.
+// are called concurrently. One that also has a method Jitter(upTo time.Duration)
+// time.Duration is asked for the jitter of pauses, from 0 to upTo.
 type Clock interface {
 	// Monotonic is the time since an arbitrary start. It never goes back, and on Linux
 	// stands still while the machine is suspended.
@@ -19,6 +21,21 @@ type Clock interface {
 	// AfterFunc calls f in a goroutine of its own when d has passed on the monotonic
 	// clock; stop prevents that and reports whether it did, as time.Timer.Stop.
 	AfterFunc(d time.Duration, f func()) (stop func() bool)
+}
+
+// jitterer is a Clock that pauses are made uneven by, so that a simulation repeats
+// itself. Any other Clock's are made so at random.
+type jitterer interface {
+	// Jitter is a duration from 0 to upTo.
+	Jitter(upTo time.Duration) time.Duration
+}
+
+// jitter is a duration from 0 to upTo, which spreads what would otherwise happen at once.
+func (l *lock) jitter(upTo time.Duration) time.Duration {
+	if c, ok := l.clock.(jitterer); ok {
+		return c.Jitter(upTo)
+	}
+	return rand.N(upTo + 1)
 }
 
 type systemClock struct{}

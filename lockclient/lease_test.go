@@ -38,16 +38,17 @@ func TestTheOdometerBelievesWhicheverClockSaysMore(t *testing.T) {
 }
 
 func TestBackoffGrowsWithJitterAndLeavesRoomForSeveralTries(t *testing.T) {
+	l := &lock{clock: systemClock{}}
 	for _, period := range []time.Duration{time.Millisecond, 100 * time.Millisecond, 5 * time.Second} {
 		for n := 1; n < 40; n++ {
 			for range 20 {
-				if got := backoff(n, period); got <= 0 || got > max(period/2, time.Millisecond) {
+				if got := l.backoff(n, period); got <= 0 || got > max(period/2, time.Millisecond) {
 					t.Fatalf("backoff(%d, %v) = %v", n, period, got)
 				}
 			}
 		}
 	}
-	if first, later := backoff(1, 5*time.Second), backoff(6, 5*time.Second); first > 50*time.Millisecond || later < 500*time.Millisecond {
+	if first, later := l.backoff(1, 5*time.Second), l.backoff(6, 5*time.Second); first > 50*time.Millisecond || later < 500*time.Millisecond {
 		t.Errorf("the first pause is %v, the sixth %v", first, later)
 	}
 }

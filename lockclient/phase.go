@@ -1,9 +1,6 @@
 package lockclient
 
-import (
-	"math/rand/v2"
-	"time"
-)
+import "time"
 
 // phase is what a waiter has learned of the moments at which a holder renews, so
 // that it can poll just after each of them: a renewal that is seen late is counted
@@ -59,8 +56,8 @@ func (p *phase) unchanged(sent time.Duration) {
 }
 
 // next is when to poll next, on the waiter's clock.
-func (p *phase) next() time.Duration {
-	margin := p.tolerance/2 + rand.N(p.tolerance/2+1)
+func (p *phase) next(jitter func(upTo time.Duration) time.Duration) time.Duration {
+	margin := p.tolerance/2 + jitter(p.tolerance/2)
 	due := p.by + p.period
 	switch {
 	case p.early == 0 && p.by-p.after > p.tolerance:

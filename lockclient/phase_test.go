@@ -31,8 +31,9 @@ func (h holderRun) watch() (lags []time.Duration, polls int) {
 	arrived := start + h.travel()
 	seen := shown(arrived)
 	p := newPhase(h.recorded, h.lease, start, arrived)
+	jitter := (&lock{clock: systemClock{}}).jitter
 	for seen < h.heartbeats-1 {
-		sent := max(p.next(), arrived)
+		sent := max(p.next(jitter), arrived)
 		served := sent + h.travel()
 		arrived = served + h.travel()
 		polls++
@@ -96,7 +97,7 @@ func TestADeadHolderIsPolledWithGrowingGaps(t *testing.T) {
 	p := newPhase(time.Second, 3*time.Second, 0, time.Millisecond)
 	polls := 0
 	for at := time.Duration(0); at < 3*time.Second; polls++ {
-		at = p.next()
+		at = p.next((&lock{clock: systemClock{}}).jitter)
 		p.unchanged(at)
 	}
 	if polls < 3 || polls > 12 {

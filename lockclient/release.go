@@ -35,7 +35,7 @@ func (l *lock) removeLock(ctx context.Context) error {
 		if err == nil {
 			return nil
 		}
-		if isPermanent(err) || !l.sleep(ctx, backoff(failures, l.heartbeat)) {
+		if isPermanent(err) || !l.sleep(ctx, l.backoff(failures, l.heartbeat)) {
 			return err
 		}
 		l.log.V(1).Info("release failed, will retry", "failures", failures, "error", err.Error())

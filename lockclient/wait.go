@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"time"
 )
@@ -123,9 +122,9 @@ const closePoll = 40 * time.Millisecond
 // PollPeriod.
 func (l *lock) nextPoll() time.Duration {
 	w := &l.watch
-	pause := l.poll - rand.N(l.poll/5+1)
+	pause := l.poll - l.jitter(l.poll/5)
 	if w.phase.period > 0 {
-		foretold := w.phase.next() - l.clock.Monotonic()
+		foretold := w.phase.next(l.jitter) - l.clock.Monotonic()
 		if l.pollsAtWill {
 			foretold = min(foretold, pause)
 		}
@@ -136,7 +135,7 @@ func (l *lock) nextPoll() time.Duration {
 		// that a holder that announced and stayed, or died, costs little.
 		drained := l.clock.Monotonic() - w.announced
 		pause = max(min(pause, max(closePoll, drained/32)), 0) // the moment that was foretold may have passed
-		pause -= rand.N(pause/4 + 1)
+		pause -= l.jitter(pause / 4)
 	}
 	if w.over(l) {
 		return max(pause, l.poll/2, time.Millisecond) // refused though it is over: an item that can't be taken
@@ -213,7 +212,7 @@ func (l *lock) waitForLock(ctx context.Context) error {
 			return err
 		default:
 			failures++
-			pause = backoff(failures, 2*l.poll)
+			pause = l.backoff(failures, 2*l.poll)
 			l.log.V(1).Info("poll failed, will retry", "failures", failures, "pause", pause, "error", err.Error())
 		}
 		last = err
