@@ -15,7 +15,7 @@
 # the URL was started here, owns the port and has said its version (dynamodb-local.sh sees to that), must be the same at
 # the end, and must, where the system tells (Linux), have read requests during each stage.
 #
-# SIMULATION_SEEDS  how many seeds the simulation runs (default 200)
+# SIMULATION_SEEDS  how many seeds the simulation runs (default 5000; a hundred of them under the race detector, too)
 # FUZZ_TIME         how long each fuzz target runs (default 10s)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -30,7 +30,8 @@ case ${1:-} in
     ;;
 esac
 
-export SIMULATION_SEEDS=${SIMULATION_SEEDS:-200}
+readonly simulation_seeds=${SIMULATION_SEEDS:-5000}
+export SIMULATION_SEEDS=100 # for the suites under the race detector
 export NO_COLOR=1 # the logs are read as text
 readonly fuzz_time=${FUZZ_TIME:-10s}
 
@@ -312,7 +313,8 @@ if [ "$quick" = false ]; then
   fi
 
   if has_tests test/simulation; then
-    stage 300 "simulation, $SIMULATION_SEEDS seeds" go test -race -count=1 -timeout 5m -v ./test/simulation/...
+    stage 300 "simulation, $simulation_seeds seeds" hack/simulate.sh -n "$simulation_seeds"
+    stage 300 "every mutant is caught" hack/mutants.sh
   fi
 
   while read -r dir target; do

@@ -106,12 +106,6 @@ func (b *heartbeat) done(err error) {
 		return
 	}
 	found := decodeRecord(failed.Item)
-	if found.version.dialect == dialectEmpty {
-		// Deleted, or an endpoint that doesn't return the item with the refusal: look.
-		if read, readErr := t.lock.read(t.ctx, true); readErr == nil {
-			found = read
-		}
-	}
 	if b.outrun(found) {
 		b.failed(fmt.Errorf("a heartbeat was overtaken by a newer one: %w", err))
 		return
@@ -124,7 +118,9 @@ func (b *heartbeat) done(err error) {
 func (b *heartbeat) outrun(found *record) bool {
 	t := b.tenure
 	if found.version.dialect == dialectEmpty {
-		// Only a refusal of the newest heartbeat tells something.
+		// Deleted, or an endpoint that doesn't return the item: only a refusal of the newest
+		// heartbeat tells something. That ends the tenure without another look, since of a
+		// deleted item somebody else may have made his own meanwhile.
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		return b.sent < t.renewed

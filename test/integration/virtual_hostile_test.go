@@ -317,19 +317,6 @@ func TestALoggerMayAskTheLock(t *testing.T) {
 	})
 }
 
-// An endpoint that leaves the item out of a refusal costs one read, not the lock.
-func TestARefusedHeartbeatIsNoLossWhereTheRecordTurnsOutToBeOurs(t *testing.T) {
-	virtually(t, func(w *world) {
-		node := w.node("node")
-		token := node.get()
-		node.wire.SetHook(wire.Nth(wire.Heartbeat, 1, wire.Answer(http.StatusBadRequest,
-			"com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException", "The conditional request failed")))
-		w.pass(2 * heartbeat)
-		now, _ := node.FencingToken()
-		w.must(now == token, "the tenure has ended: %v", node.LockError())
-	})
-}
-
 // plusOne is a transaction that adds one to the counter.
 func plusOne() *dynamodb.TransactWriteItemsInput {
 	return &dynamodb.TransactWriteItemsInput{TransactItems: []*dynamodb.TransactWriteItem{{Update: &dynamodb.Update{

@@ -1,0 +1,27 @@
+package simulation
+
+// Invariant is the name of something that holds at every step of every run.
+type Invariant string
+
+// The invariants, as the mutants and the timelines name them.
+const (
+	OneBeliever     Invariant = "one-believer"      // of two clients, or tenures, never both are believed in
+	BelieverHolds   Invariant = "believer-holds"    // who believes has the record, save while an operator's edit is news to it
+	LostIsLost      Invariant = "lost-is-lost"      // a tenure once seen lost is never believed in again
+	TokensRise      Invariant = "tokens-rise"       // each tenure's fencing token is higher than all before
+	OwnRecordOnly   Invariant = "own-record-only"   // a heartbeat renews, and a release frees, the tenure that sent it and no other
+	FreshVersion    Invariant = "fresh-version"     // no two writes that hold a lock carry one recordVersionNumber, or one body
+	GuardedByHolder Invariant = "guarded-by-holder" // a guarded transaction commits only while its tenure holds the record
+	GuardedOnce     Invariant = "guarded-once"      // a guarded transaction commits once, and its writer is told the truth
+	LeaderHolds     Invariant = "leader-holds"      // IsLeader only with the lock
+	LeadingEnds     Invariant = "leading-ends"      // the leading context is done at RenewDeadline, a tenure's Lost closed at its end
+	CallbackOrder   Invariant = "callback-order"    // OnStartedLeading and OnStoppedLeading by turns, never at once
+	WorkThenRelease Invariant = "work-then-release" // an elector releases after its work has returned
+	LossHasReason   Invariant = "loss-has-reason"   // without faults nothing is lost, and what is one's own is never called another's
+	FaultsPass      Invariant = "faults-pass"       // no transient fault is reported as one that no retry can mend
+	LedAgain        Invariant = "led-again"         // after the faults every lock is held again within the stated bound
+	Handover        Invariant = "handover"          // a released lock that somebody waits for is taken within the stated bound
+	NoBusyLoop      Invariant = "no-busy-loop"      // nobody acts without end at one instant
+	ClientsEnd      Invariant = "clients-end"       // every client returns soon after its context has ended
+	NothingLeft     Invariant = "nothing-left"      // and leaves no goroutine
+)
