@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -654,7 +655,7 @@ var _ = Describe("Run", func() {
 var _ = Describe("A term, looked at closely,", func() {
 	promise("is over once IsLeader has denied it, though a renewal is confirmed before any timer fires", func(w *world) {
 		a := w.node("a")
-		var beat time.Duration
+		var beat atomic.Int64 // when the latest renewal was carried out
 		slow := true
 		a.lock.setAfter(func(_ context.Context, op operation) error {
 			switch {
@@ -662,13 +663,13 @@ var _ = Describe("A term, looked at closely,", func() {
 				slow = false
 				time.Sleep(50 * time.Millisecond) // so that heartbeats are not in step with the guard
 			case op == opRenew:
-				beat = w.now()
+				beat.Store(int64(w.now()))
 			}
 			return nil
 		})
 		a.lead()
-		w.until("a heartbeat", func() bool { return beat > 0 })
-		w.at(beat + testHeartbeat - 10*time.Millisecond)
+		w.until("a heartbeat", func() bool { return beat.Load() > 0 })
+		w.at(time.Duration(beat.Load()) + testHeartbeat - 10*time.Millisecond)
 		a.clock.Suspend()
 		w.at(w.now() + testDeadline)
 		a.clock.resume()
