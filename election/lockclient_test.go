@@ -164,16 +164,21 @@ func (w *wire) UpdateItemWithContext(ctx context.Context, in *dynamodb.UpdateIte
 	return out, err
 }
 
-// purpose tells the writes of the protocol apart: an acquire asks for the new record, a release alone leaves heartbeatCount.
+// purpose tells the writes of the protocol apart: an acquire asks for the new record, and of the others only a heartbeat adds to
+// heartbeatCount.
 func purpose(in *dynamodb.UpdateItemInput) operation {
 	switch {
 	case in.ReturnValues != nil:
 		return opPoll
-	case !strings.Contains(*in.UpdateExpression, " ADD "):
-		return opRelease
-	default:
+	case strings.Contains(*in.UpdateExpression, " ADD "):
 		return opRenew
 	}
+	for _, attribute := range in.ExpressionAttributeNames {
+		if *attribute == "isReleasing" {
+			return opAnnounce
+		}
+	}
+	return opRelease
 }
 
 // engine is an in-memory DynamoDB without a socket, for use in virtual time.

@@ -46,12 +46,10 @@ func (l *lock) inTurn(ctx context.Context, step func(context.Context) (bool, err
 		l.leave()
 		return false, contextError(ctx)
 	}
-	select {
-	case l.turn <- struct{}{}:
-	case <-ctx.Done():
+	if !l.turn.take(ctx) {
 		return false, contextError(ctx)
 	}
-	defer func() { <-l.turn }()
+	defer l.turn.pass()
 	if l.held() {
 		return true, nil
 	}
@@ -80,11 +78,9 @@ func (l *lock) inTurn(ctx context.Context, step func(context.Context) (bool, err
 // leave frees what an earlier attempt may have taken, for a caller that gives up
 // between two attempts. Whoever has the turn instead goes on trying.
 func (l *lock) leave() {
-	select {
-	case l.turn <- struct{}{}:
-		defer func() { <-l.turn }()
+	if l.turn.tryTake() {
+		defer l.turn.pass()
 		l.freeDoubts()
-	default:
 	}
 }
 
@@ -179,7 +175,7 @@ func (l *lock) claims() claims {
 	if t := l.current.Load(); c.token == 0 && t != nil {
 		c.token = t.debt()
 	}
-	if l.watch.record != nil && l.watch.over(l) {
+	if l.watch != nil && l.watch.over(l) {
 		c.expired = &l.watch.record.version
 	}
 	return c
@@ -221,7 +217,7 @@ func (l *lock) outlive() {
 // won begins the tenure that an acquire has won.
 func (l *lock) won(r *record, sent odometer) (bool, error) {
 	token := r.item.FencingToken
-	l.watch, l.claim = watch{}, token
+	l.watch, l.claim = nil, token
 	l.trust(r.version.number)
 	l.outlive()
 	if token <= 0 {

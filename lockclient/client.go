@@ -197,9 +197,9 @@ func (c *DynamoDBLockClient) StopHeartbeat() {
 // AnnounceRelease tells the waiters that this tenure will be released soon, so that
 // they poll closely for a while and the next holder comes within a fraction of a
 // second of the release instead of within a heartbeat. Useful when the work begins to
-// wind down, some moments before RemoveLock. It is one UpdateItem, which renews the
-// lease too, and obliges to nothing. ErrNotHeld without a tenure; on any other error
-// nothing is lost but the haste.
+// wind down, some moments before RemoveLock. It is one UpdateItem, which doesn't renew
+// the lease, and obliges to nothing. ErrNotHeld without a tenure, ErrLockLost where that
+// turns out to be over; on any other error nothing is lost but the haste.
 func (c *DynamoDBLockClient) AnnounceRelease(ctx context.Context) error {
 	t, err := c.heldTenure()
 	if err != nil {
@@ -242,7 +242,7 @@ func (c *DynamoDBLockClient) RemoveLockWithContext(ctx context.Context) error {
 // call Lost again after each win.
 func (c *DynamoDBLockClient) Lost() <-chan struct{} {
 	if t := c.tenure(); t != nil {
-		return t.lost
+		return t.whenLost()
 	}
 	return closedChannel
 }

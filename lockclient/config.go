@@ -33,23 +33,21 @@ type lock struct {
 	reclaim          bool
 	clock            Clock
 	log              logr.Logger
-	store            *store
+	store            store
 
 	current   atomic.Pointer[tenure] // the current or last tenure
 	observers observers              // of heartbeats
 
 	// turn is a slot for one attempt or release at a time. Waiting for it respects a
 	// context, and heartbeats, HasLock and Lost never need it.
-	turn chan struct{}
+	turn turn
 	// interrupt cancels the attempt that has the turn; nil when none has.
 	interrupt atomic.Pointer[context.CancelCauseFunc]
 
-	// removed is closed by the next RemoveLock, which puts another in its place: a
-	// WaitForLock ends then.
-	removed atomic.Pointer[chan struct{}]
+	removal removal // ends each WaitForLock
 
 	// Owned by whoever has the turn:
-	watch  watch   // what the record looked like, and since when
+	watch  *watch  // what the record looked like, and since when; nil: nothing is watched
 	doubts []doubt // attempts of ours that wrote, or may yet write, without our having heard
 	claim  int64   // token of an ended tenure whose record may still stand; 0: none
 	seen   int64   // highest fencing token ever seen on this lock
@@ -143,7 +141,6 @@ func newLock(c *DynamoDBLockClient) (*lock, error) {
 		reclaim:      c.ReclaimOnRestart,
 		clock:        c.Clock,
 		log:          c.Logger.WithValues("lock", c.LockName),
-		turn:         make(chan struct{}, 1),
 	}
 	if l.identity == "" {
 		id, err := uuid.NewRandom()
@@ -152,15 +149,13 @@ func newLock(c *DynamoDBLockClient) (*lock, error) {
 		}
 		l.identity = id.String()
 	}
-	removed := make(chan struct{})
-	l.removed.Store(&removed)
 	if l.poll == 0 {
 		l.poll = heartbeat
 	}
 	if l.clock == nil {
 		l.clock = systemClock{}
 	}
-	l.store = newStore(c, l, partitionKey)
+	l.store.init(c, l, partitionKey)
 	return l, nil
 }
 

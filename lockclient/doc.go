@@ -93,7 +93,8 @@
 // than the truth; ReclaimOnRestart with an Identifier that two live processes
 // share. Fencing tokens restart from a wall clock in milliseconds when an item
 // has been deleted (DeleteOnRelease, TTL, by hand) or overwritten by a Java
-// client: there, and only there, they are as good as the fleet's clocks.
+// client: there, and only there, they are as good as the fleet's clocks, and as fresh as
+// the request that makes the item anew.
 //
 // # The record
 //

@@ -6,9 +6,9 @@ import (
 	"github.com/aws/aws-sdk-go/service/dynamodb"
 )
 
-// expression is the part of a request that never changes, built once for a lock: its
-// texts, the names they refer to, and the values that are always the same. Requests
-// share the names; each binds values of its own.
+// expression is the part of a request that never changes, built once for all locks of a
+// shape: its texts, the names they refer to, and the values that are always the same.
+// Requests share the names; each binds values of its own.
 type expression struct {
 	condition, update string
 	names             map[string]*string
@@ -54,10 +54,14 @@ func (e *expression) bind(more int) map[string]*dynamodb.AttributeValue {
 
 // The placeholders of the values that each request binds itself.
 const (
-	bindVersion = ":version"
-	bindExpires = ":expires"
-	bindTTL     = ":ttl"
-	bindToken   = ":token"
+	bindOwner     = ":owner"
+	bindLease     = ":lease"
+	bindHeartbeat = ":heartbeat"
+	bindData      = ":data"
+	bindVersion   = ":version"
+	bindExpires   = ":expires"
+	bindTTL       = ":ttl"
+	bindToken     = ":token"
 )
 
 func text(s string) *dynamodb.AttributeValue    { return &dynamodb.AttributeValue{S: &s} }

@@ -3,6 +3,7 @@ package lockclient
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -35,23 +36,23 @@ func (t *tenure) beat() {
 		t.end(t.expired())
 		return
 	}
-	b := &heartbeat{tenure: t, sent: sent}
+	ctx, cancel := context.WithCancel(context.Background())
+	b := &heartbeat{tenure: t, sent: sent, cancel: cancel}
 	wall := t.stamp(at)
-	ctx, cancel := context.WithCancel(t.ctx)
 	// A heartbeat that doesn't answer is not waited for: another one is sent. It is
 	// cancelled only when no answer could be of use any more.
 	patience := min(max(remaining/2, l.heartbeat/8, 5*time.Millisecond), 5*time.Second, remaining)
-	t.inFlight++
+	t.inFlight = append(t.inFlight, b)
 	b.stopGuard = l.clock.AfterFunc(patience, func() {
-		b.overdue(cancel, remaining-patience, fmt.Errorf("%w: heartbeat after %v", errAttemptTimeout, patience))
+		b.overdue(remaining-patience, fmt.Errorf("%w: heartbeat after %v", errAttemptTimeout, patience))
 	})
 	t.mu.Unlock()
 
-	err := l.store.renew(ctx, t.token, wall, false)
+	err := l.store.renew(ctx, t.token, wall)
 	b.answered()
 	cancel()
 	b.done(err)
-	t.landed()
+	t.landed(b)
 }
 
 // stamp is the wall clock that goes into the record with a write that leaves then. It
@@ -65,6 +66,7 @@ func (t *tenure) stamp(at instant) time.Time {
 type heartbeat struct {
 	tenure *tenure
 	sent   time.Duration // the tenure's odometer before the request left
+	cancel context.CancelFunc
 
 	// Guarded by tenure.mu:
 	settled   bool // its outcome, or its silence, was acted on
@@ -73,13 +75,13 @@ type heartbeat struct {
 }
 
 // overdue has another heartbeat sent, and this one cancelled in a while.
-func (b *heartbeat) overdue(cancel context.CancelFunc, grace time.Duration, err error) {
+func (b *heartbeat) overdue(grace time.Duration, err error) {
 	b.failed(err)
 	t := b.tenure
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !b.landed {
-		b.stopGuard = t.lock.clock.AfterFunc(grace, cancel)
+		b.stopGuard = t.lock.clock.AfterFunc(grace, b.cancel)
 	}
 }
 
@@ -198,11 +200,15 @@ func lostTo(name string, found *record, err error) error {
 }
 
 // landed notes that a heartbeat's goroutine is about to end.
-func (t *tenure) landed() {
+func (t *tenure) landed(b *heartbeat) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.inFlight--
-	if t.inFlight == 0 && t.drained != nil {
+	t.inFlight = slices.DeleteFunc(t.inFlight, func(other *heartbeat) bool { return other == b })
+	if len(t.inFlight) > 0 {
+		return
+	}
+	t.inFlight = nil // memory, where locks are many
+	if t.drained != nil {
 		close(t.drained)
 		t.drained = nil
 	}
@@ -214,7 +220,7 @@ func (t *tenure) landed() {
 // after the release fails its condition.
 func (t *tenure) drain(ctx context.Context) {
 	t.mu.Lock()
-	if t.inFlight == 0 {
+	if len(t.inFlight) == 0 {
 		t.mu.Unlock()
 		return
 	}
@@ -231,27 +237,25 @@ func (t *tenure) drain(ctx context.Context) {
 	}
 }
 
-// announce is AnnounceRelease: a heartbeat with a notice in it.
+// announce is AnnounceRelease. It is no heartbeat, so that it disturbs no rhythm: of a
+// holder that announces and dies waiters know as well as of any other when it last renewed.
 func (t *tenure) announce(ctx context.Context) error {
 	l := t.lock
-	at := now(l.clock)
-	t.mu.Lock()
-	b := &heartbeat{tenure: t, sent: t.odometer.fold(at), settled: true} // the timer's heartbeats go on as they are
-	wall := t.stamp(at)
-	t.mu.Unlock()
 	_, err := ask(ctx, l, func(ctx context.Context) (struct{}, error) {
-		return struct{}{}, l.store.renew(ctx, t.token, wall, true)
+		return struct{}{}, l.store.announce(ctx, t.token)
 	})
-	b.done(err)
-	if _, refused := conditionFailed(err); refused {
-		if held, why := t.holds(); !held {
-			return why
-		}
-	}
-	if err != nil {
+	failed, refused := conditionFailed(err)
+	switch {
+	case err == nil:
+		return nil
+	case !refused:
 		return l.store.failure("announce the release of", err)
 	}
-	return nil
+	t.refuted(decodeRecord(failed.Item), err)
+	if _, why := t.holds(); why != nil {
+		return why
+	}
+	return fmt.Errorf("%w: lock %q was released", ErrNotHeld, l.name)
 }
 
 func (t *tenure) stopHeartbeat() {

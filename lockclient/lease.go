@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 )
@@ -88,11 +89,6 @@ func (o *odometer) fold(at instant) time.Duration {
 type tenure struct {
 	lock  *lock
 	token int64
-	lost  chan struct{} // closed at the end
-
-	// ctx is done at the end: it cancels the requests that are under way.
-	ctx    context.Context
-	cancel context.CancelFunc
 
 	mu       sync.Mutex // guards what follows; never held across a request
 	odometer odometer
@@ -102,12 +98,13 @@ type tenure struct {
 	err      error // why it ended; nil: released
 	owed     bool  // the record may still carry this tenure
 
-	stopped   bool // by StopHeartbeat
+	lost      chan struct{} // closed at the end; nil until someone asks for it
+	stopped   bool          // by StopHeartbeat
 	stopWatch func() bool
 	stopBeat  func() bool
-	failures  int   // heartbeats that failed since the last confirmed one
-	lastFault error // why the last of them failed
-	inFlight  int
+	failures  int           // heartbeats that failed since the last confirmed one
+	lastFault error         // why the last of them failed
+	inFlight  []*heartbeat  // cancelled at the end
 	drained   chan struct{} // closed when ended and none in flight; nil until someone waits
 }
 
@@ -115,13 +112,11 @@ type tenure struct {
 // started before the winning request left. It returns ErrLeaseExpired when the
 // reply took so long that there is nothing left to trust.
 func (l *lock) begin(token int64, sent odometer) (*tenure, error) {
-	ctx, cancel := context.WithCancel(context.Background())
-	t := &tenure{lock: l, token: token, lost: make(chan struct{}), ctx: ctx, cancel: cancel, stamped: sent.mark.wall, odometer: sent, owed: true}
+	t := &tenure{lock: l, token: token, stamped: sent.mark.wall, odometer: sent, owed: true}
 	t.mu.Lock()
 	age := t.odometer.fold(now(l.clock))
 	if age >= l.window {
 		t.mu.Unlock()
-		cancel()
 		return nil, fmt.Errorf("%w: lock %q was won, but the reply took %v of a lease of %v", ErrLeaseExpired, l.name, age, l.lease)
 	}
 	t.armWatch(age)
@@ -213,14 +208,33 @@ func (t *tenure) end(err error) {
 	if t.stopBeat != nil {
 		t.stopBeat()
 	}
+	lost, inFlight := t.lost, slices.Clone(t.inFlight)
 	t.mu.Unlock()
-	t.cancel()
-	close(t.lost)
+	for _, b := range inFlight {
+		b.cancel()
+	}
+	if lost != nil {
+		close(lost)
+	}
 	if err != nil {
 		t.lock.log.V(0).Info("tenure lost", "fencingToken", t.token, "why", err.Error())
 	} else {
 		t.lock.log.V(0).Info("tenure ends", "fencingToken", t.token)
 	}
+}
+
+// whenLost is the channel that is closed at the end.
+func (t *tenure) whenLost() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.lost != nil:
+	case t.ended:
+		return closedChannel
+	default:
+		t.lost = make(chan struct{})
+	}
+	return t.lost
 }
 
 // disown notes that the record is certainly not this tenure's any more.

@@ -2,23 +2,21 @@ package lockclient
 
 import (
 	"context"
+	"sync"
 	"time"
 )
 
 // removeLock is RemoveLockWithContext.
 func (l *lock) removeLock(ctx context.Context) error {
 	l.giveUp() // first of all, whatever happens to the requests
-	removed := make(chan struct{})
-	close(*l.removed.Swap(&removed))
+	l.removal.announce()
 	if interrupt := l.interrupt.Load(); interrupt != nil {
 		(*interrupt)(ErrInterrupted)
 	}
-	select {
-	case l.turn <- struct{}{}:
-	case <-ctx.Done():
+	if !l.turn.take(ctx) {
 		return contextError(ctx)
 	}
-	defer func() { <-l.turn }()
+	defer l.turn.pass()
 	t := l.giveUp() // an attempt may have won until now
 	token := l.claim
 	if t != nil {
@@ -39,6 +37,45 @@ func (l *lock) removeLock(ctx context.Context) error {
 			return err
 		}
 		l.log.V(1).Info("release failed, will retry", "failures", failures, "error", err.Error())
+	}
+}
+
+// removal tells those who wait for a lock that RemoveLock was called. Its zero value is
+// ready, and it has a channel only while somebody waits.
+type removal struct {
+	mu      sync.Mutex    // guards what follows
+	next    chan struct{} // closed by the next RemoveLock; nil: nobody waits
+	waiting int
+}
+
+// await returns a channel that the next RemoveLock closes. leave says that it is waited
+// for no more.
+func (r *removal) await() (next <-chan struct{}, leave func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.next == nil {
+		r.next = make(chan struct{})
+	}
+	r.waiting++
+	ours := r.next
+	return ours, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.next != ours {
+			return // RemoveLock was called
+		}
+		if r.waiting--; r.waiting == 0 {
+			r.next = nil
+		}
+	}
+}
+
+func (r *removal) announce() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.next != nil {
+		close(r.next)
+		r.next, r.waiting = nil, 0
 	}
 }
 
@@ -66,7 +103,7 @@ func (l *lock) sendRelease(ctx context.Context, token int64) error {
 	}
 	if err == nil {
 		l.outlive()
-		l.watch = watch{} // what was watched is replaced; a refusal leaves another's in place
+		l.watch = nil // what was watched is replaced; a refusal leaves another's in place
 	}
 	l.log.V(1).Info("released", "fencingToken", token, "wasOurs", err == nil)
 	return nil

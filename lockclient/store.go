@@ -6,6 +6,7 @@ import (
 	"maps"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,52 +21,97 @@ import (
 // store sends the requests of one lock. It is the only place that knows
 // DynamoDB's request types.
 type store struct {
-	client                dynamodbiface.DynamoDBAPI
-	table, lockName       string
-	partitionKey, sortKey string
-	key                   map[string]*dynamodb.AttributeValue
-	owner                 *dynamodb.AttributeValue
-	lease                 time.Duration
-	ttl                   time.Duration
-	deleteOnRelease       bool
+	client           dynamodbiface.DynamoDBAPI
+	table, lockName  string
+	partitionKey     string
+	sort             *sortKey // nil: none
+	owner            string
+	data             []byte
+	lease, heartbeat time.Duration
+	ttl              time.Duration
+	deleteOnRelease  bool
 
-	sortValue string
-
-	acquiring, renewing, announcing, releasing, checking *expression
+	*expressions
 
 	answered atomic.Bool // the server has answered once, whatever it said
 }
 
-func newStore(c *DynamoDBLockClient, l *lock, partitionKey string) *store {
-	s := &store{
-		client:          c.Client,
-		table:           c.TableName,
-		lockName:        c.LockName,
-		partitionKey:    partitionKey,
-		sortKey:         c.SortKeyName,
-		sortValue:       c.SortKeyValue,
-		key:             map[string]*dynamodb.AttributeValue{partitionKey: text(c.LockName)},
-		owner:           text(l.identity),
-		lease:           l.lease,
-		ttl:             c.TTL,
-		deleteOnRelease: c.DeleteOnRelease,
+func (s *store) init(c *DynamoDBLockClient, l *lock, partitionKey string) {
+	s.client = c.Client
+	s.table = c.TableName
+	s.lockName = c.LockName
+	s.partitionKey = partitionKey
+	s.owner = l.identity
+	s.data = bytes.Clone(c.Data)
+	s.lease = l.lease
+	s.heartbeat = l.heartbeat
+	s.ttl = c.TTL
+	s.deleteOnRelease = c.DeleteOnRelease
+	if c.SortKeyName != "" {
+		s.sort = &sortKey{c.SortKeyName, c.SortKeyValue}
 	}
-	if s.sortKey != "" {
-		s.key[s.sortKey] = text(c.SortKeyValue)
+	s.expressions = prepare(s.shape())
+}
+
+type sortKey struct{ name, value string }
+
+func (s *store) sortValue() string {
+	if s.sort == nil {
+		return ""
 	}
-	s.acquiring = s.prepareAcquire(l.heartbeat, bytes.Clone(c.Data))
-	s.renewing, s.announcing = s.prepareRenew(false), s.prepareRenew(true)
-	s.releasing = s.prepareRelease()
-	s.checking = newExpression()
-	s.checking.condition = s.ours(s.checking)
-	return s
+	return s.sort.value
+}
+
+// key is the item's, made for each request: kept, it would be a sixth of a held lock's
+// memory.
+func (s *store) key() map[string]*dynamodb.AttributeValue {
+	key := map[string]*dynamodb.AttributeValue{s.partitionKey: text(s.lockName)}
+	if s.sort != nil {
+		key[s.sort.name] = text(s.sort.value)
+	}
+	return key
+}
+
+func (s *store) shape() shape {
+	return shape{s.partitionKey, s.data != nil, s.ttl > 0, s.deleteOnRelease}
+}
+
+// shape is what the texts of a lock's requests depend on.
+type shape struct {
+	partitionKey               string
+	data, ttl, deleteOnRelease bool
+}
+
+// expressions are the parts of a lock's requests that never change. They hold no value
+// of any one lock, so that all locks of a shape share them: made for each lock, they
+// would be most of its memory.
+type expressions struct {
+	acquiring, renewing, announcing, releasing, checking *expression
+}
+
+var prepared sync.Map // shape -> *expressions; a process uses few shapes
+
+func prepare(s shape) *expressions {
+	if e, ok := prepared.Load(s); ok {
+		return e.(*expressions)
+	}
+	checking := newExpression()
+	checking.condition = ours(checking)
+	e, _ := prepared.LoadOrStore(s, &expressions{
+		acquiring:  s.acquire(),
+		renewing:   s.renew(),
+		announcing: announce(),
+		releasing:  s.release(),
+		checking:   checking,
+	})
+	return e.(*expressions)
 }
 
 func (s *store) keyText() string {
-	if s.sortKey == "" {
+	if s.sort == nil {
 		return strconv.Quote(s.partitionKey) + " as the only key"
 	}
-	return strconv.Quote(s.partitionKey) + " and the sort key " + strconv.Quote(s.sortKey)
+	return strconv.Quote(s.partitionKey) + " and the sort key " + strconv.Quote(s.sort.name)
 }
 
 // once is given with every request: the library owns the retries. A body that the
@@ -93,7 +139,7 @@ type claims struct {
 	token   int64    // of an ended tenure of ours; 0: none
 }
 
-func (s *store) prepareAcquire(heartbeat time.Duration, data []byte) *expression {
+func (s shape) acquire() *expression {
 	e := newExpression()
 	e.condition = "attribute_not_exists(" + e.name(s.partitionKey) + ")" +
 		// Something that isn't a lock may have an attribute of this name too.
@@ -102,18 +148,18 @@ func (s *store) prepareAcquire(heartbeat time.Duration, data []byte) *expression
 
 	one := e.value(integer(1))
 	set := []string{
-		e.name(attrOwner) + " = " + e.value(s.owner),
-		e.name(attrHeartbeat) + " = " + e.value(integer(max(heartbeat.Milliseconds(), 1))),
+		e.name(attrOwner) + " = " + bindOwner,
+		e.name(attrHeartbeat) + " = " + bindHeartbeat,
 		// A token that is there goes up by one. Where there is none it starts from the
 		// clock, above all that were given out before the item was deleted or overwritten.
 		e.name(attrToken) + " = if_not_exists(" + e.name(attrToken) + ", " + bindToken + ") + " + one,
 		s.renewal(e),
 	}
-	if data != nil {
-		set = append(set, e.name(attrData)+" = "+e.value(&dynamodb.AttributeValue{B: data}))
+	if s.data {
+		set = append(set, e.name(attrData)+" = "+bindData)
 	}
 	remove := []string{e.name(attrReleased), e.name(attrReleasing), e.name(attrSeedOwner), e.name(attrSeedExpiry)}
-	if s.ttl == 0 {
+	if !s.ttl {
 		// An earlier holder's would delete the item while we hold it.
 		remove = append(remove, e.name(attrTTL))
 	}
@@ -126,8 +172,12 @@ func (s *store) prepareAcquire(heartbeat time.Duration, data []byte) *expression
 // the record.
 func (s *store) acquire(ctx context.Context, number string, c claims, seen int64, at instant) (map[string]*dynamodb.AttributeValue, error) {
 	e := s.acquiring
-	values := e.bind(8 + len(c.doubts))
+	values := e.bind(12 + len(c.doubts))
 	s.bindRenewal(values, number, time.Unix(0, at.wall))
+	values[bindOwner], values[bindHeartbeat] = text(s.owner), integer(max(s.heartbeat.Milliseconds(), 1))
+	if s.data != nil {
+		values[bindData] = &dynamodb.AttributeValue{B: s.data}
+	}
 	values[bindToken] = integer(max(at.wall/int64(time.Millisecond), seen, 1))
 	condition := e.condition
 	if c.expired != nil {
@@ -137,12 +187,12 @@ func (s *store) acquire(ctx context.Context, number string, c claims, seen int64
 		condition += " OR " + s.written(e, values, c.doubts)
 	}
 	if c.token != 0 {
-		values[":me"], values[":claim"] = s.owner, integer(c.token)
-		condition += " OR (" + e.name(attrOwner) + " = :me AND " + e.name(attrToken) + " = :claim)"
+		values[":claim"] = integer(c.token)
+		condition += " OR (" + e.name(attrOwner) + " = " + bindOwner + " AND " + e.name(attrToken) + " = :claim)"
 	}
 	out, err := s.client.UpdateItemWithContext(ctx, &dynamodb.UpdateItemInput{
 		TableName:                           &s.table,
-		Key:                                 s.key,
+		Key:                                 s.key(),
 		ConditionExpression:                 &condition,
 		UpdateExpression:                    &e.update,
 		ExpressionAttributeNames:            e.names,
@@ -183,62 +233,74 @@ func (s *store) written(e *expression, values map[string]*dynamodb.AttributeValu
 
 // renewal is what every write that holds the lock sets. The lease goes with each
 // version, so that a watcher who saw one saw the lease that its holder counts.
-func (s *store) renewal(e *expression) string {
+func (s shape) renewal(e *expression) string {
 	set := e.name(attrVersion) + " = " + bindVersion + ", " +
-		e.name(attrLease) + " = " + e.value(text(formatMillis(s.lease))) + ", " +
+		e.name(attrLease) + " = " + bindLease + ", " +
 		e.name(attrExpires) + " = " + bindExpires
-	if s.ttl > 0 {
+	if s.ttl {
 		set += ", " + e.name(attrTTL) + " = " + bindTTL
 	}
 	return set
 }
 
 func (s *store) bindRenewal(values map[string]*dynamodb.AttributeValue, number string, wall time.Time) {
-	values[bindVersion] = text(number)
+	values[bindVersion], values[bindLease] = text(number), text(formatMillis(s.lease))
 	values[bindExpires] = integer(wall.Add(s.lease).UnixMilli())
 	if s.ttl > 0 {
 		values[bindTTL] = integer(wall.Add(s.ttl).Unix())
 	}
 }
 
-// ours is the condition that the record is the tenure with the bound token. It names no
-// version, so that the retry of a write whose reply was lost still succeeds.
-func (s *store) ours(e *expression) string {
-	return e.name(attrOwner) + " = " + e.value(s.owner) + " AND " + e.name(attrToken) + " = " + bindToken +
+// ours is the condition that the record is the tenure with the bound owner and token. It
+// names no version, so that the retry of a write whose reply was lost still succeeds.
+func ours(e *expression) string {
+	return e.name(attrOwner) + " = " + bindOwner + " AND " + e.name(attrToken) + " = " + bindToken +
 		" AND attribute_not_exists(" + e.name(attrReleased) + ")"
 }
 
-func (s *store) prepareRenew(announce bool) *expression {
+func (s shape) renew() *expression {
 	e := newExpression()
-	e.condition = s.ours(e) + " AND (attribute_not_exists(" + e.name(attrExpires) + ") OR " + e.name(attrExpires) + " <= " + bindExpires + ")"
-	e.update = "SET " + s.renewal(e)
-	if announce {
-		// By name: a Java client that takes the record over and updates it in place leaves this
-		// attribute there.
-		e.update += ", " + e.name(attrReleasing) + " = " + e.value(s.owner)
-	}
-	e.update += " ADD " + e.name(attrCount) + " " + e.value(integer(1))
+	e.condition = ours(e) + " AND (attribute_not_exists(" + e.name(attrExpires) + ") OR " + e.name(attrExpires) + " <= " + bindExpires + ")"
+	e.update = "SET " + s.renewal(e) + " ADD " + e.name(attrCount) + " " + e.value(integer(1))
 	return e
 }
 
-// renew is one heartbeat; announce marks the record as about to be released. wall
-// never goes back within a tenure: a heartbeat that lands after a newer one fails its
-// condition, or it would set back the expiry that MaxClockSkew lets others believe.
-func (s *store) renew(ctx context.Context, token int64, wall time.Time, announce bool) error {
+// renew is one heartbeat. wall never goes back within a tenure: a heartbeat that lands
+// after a newer one fails its condition, or it would set back the expiry that MaxClockSkew
+// lets others believe.
+func (s *store) renew(ctx context.Context, token int64, wall time.Time) error {
 	number, err := newVersion()
 	if err != nil {
 		return err
 	}
-	e := s.renewing
-	if announce {
-		e = s.announcing
-	}
-	values := e.bind(4)
+	values := s.renewing.bind(6)
 	s.bindRenewal(values, number, wall)
-	values[bindToken] = integer(token)
-	_, err = s.client.UpdateItemWithContext(ctx, &dynamodb.UpdateItemInput{
+	values[bindOwner], values[bindToken] = text(s.owner), integer(token)
+	return s.update(ctx, s.renewing, values)
+}
+
+func announce() *expression {
+	e := newExpression()
+	e.condition = ours(e)
+	// By name: a Java client that takes the record over and updates it in place leaves this
+	// attribute there.
+	e.update = "SET " + e.name(attrReleasing) + " = " + bindOwner
+	return e
+}
+
+// announce marks the record as about to be released. It leaves the version as it is: the
+// lease is not renewed.
+func (s *store) announce(ctx context.Context, token int64) error {
+	values := s.announcing.bind(2)
+	values[bindOwner], values[bindToken] = text(s.owner), integer(token)
+	return s.update(ctx, s.announcing, values)
+}
+
+// update sends what asks for nothing back but, where it is refused, the record.
+func (s *store) update(ctx context.Context, e *expression, values map[string]*dynamodb.AttributeValue) error {
+	_, err := s.client.UpdateItemWithContext(ctx, &dynamodb.UpdateItemInput{
 		TableName:                           &s.table,
-		Key:                                 s.key,
+		Key:                                 s.key(),
 		ConditionExpression:                 &e.condition,
 		UpdateExpression:                    &e.update,
 		ExpressionAttributeNames:            e.names,
@@ -248,9 +310,9 @@ func (s *store) renew(ctx context.Context, token int64, wall time.Time, announce
 	return err
 }
 
-func (s *store) prepareRelease() *expression {
+func (s shape) release() *expression {
 	e := newExpression()
-	e.condition = s.ours(e)
+	e.condition = ours(e)
 	if !s.deleteOnRelease {
 		e.update = "SET " + e.name(attrReleased) + " = " + e.value(text(releasedMark)) + ", " + e.name(attrVersion) + " = " + bindVersion
 	}
@@ -262,19 +324,19 @@ func (s *store) prepareRelease() *expression {
 // doubts.
 func (s *store) release(ctx context.Context, token int64, doubts []string) error {
 	e := s.releasing
-	values := e.bind(2 + len(doubts))
-	values[bindToken] = integer(token)
+	values := e.bind(3 + len(doubts))
+	values[bindOwner], values[bindToken] = text(s.owner), integer(token)
 	condition, names := e.condition, e.names
 	if len(doubts) > 0 {
 		// Rare: an expression of its own, since DynamoDB refuses names that go unused.
-		rare := s.prepareRelease()
+		rare := s.shape().release()
 		condition = "(" + condition + ") OR (" + s.written(rare, values, doubts) + " AND attribute_not_exists(" + rare.name(attrReleased) + "))"
 		names = rare.names
 	}
 	if s.deleteOnRelease {
 		_, err := s.client.DeleteItemWithContext(ctx, &dynamodb.DeleteItemInput{
 			TableName:                 &s.table,
-			Key:                       s.key,
+			Key:                       s.key(),
 			ConditionExpression:       &condition,
 			ExpressionAttributeNames:  names,
 			ExpressionAttributeValues: values,
@@ -288,7 +350,7 @@ func (s *store) release(ctx context.Context, token int64, doubts []string) error
 	values[bindVersion] = text(number)
 	_, err = s.client.UpdateItemWithContext(ctx, &dynamodb.UpdateItemInput{
 		TableName:                 &s.table,
-		Key:                       s.key,
+		Key:                       s.key(),
 		ConditionExpression:       &condition,
 		UpdateExpression:          &e.update,
 		ExpressionAttributeNames:  names,
@@ -301,7 +363,7 @@ func (s *store) release(ctx context.Context, token int64, doubts []string) error
 func (s *store) read(ctx context.Context, consistent bool) (map[string]*dynamodb.AttributeValue, error) {
 	out, err := s.client.GetItemWithContext(ctx, &dynamodb.GetItemInput{
 		TableName:      &s.table,
-		Key:            s.key,
+		Key:            s.key(),
 		ConsistentRead: &consistent,
 	}, once)
 	if err != nil {
@@ -314,11 +376,11 @@ func (s *store) read(ctx context.Context, consistent bool) (map[string]*dynamodb
 // an item of somebody's transaction. Its maps are the caller's to add to; what they
 // lead to is not to be changed.
 func (s *store) conditionCheck(token int64) *dynamodb.ConditionCheck {
-	values := s.checking.bind(1)
-	values[bindToken] = integer(token)
+	values := s.checking.bind(2)
+	values[bindOwner], values[bindToken] = text(s.owner), integer(token)
 	return &dynamodb.ConditionCheck{
 		TableName:                           aws.String(s.table),
-		Key:                                 maps.Clone(s.key),
+		Key:                                 s.key(),
 		ConditionExpression:                 aws.String(s.checking.condition),
 		ExpressionAttributeNames:            maps.Clone(s.checking.names),
 		ExpressionAttributeValues:           values,

@@ -30,7 +30,7 @@ func (c *DynamoDBLockClient) Peek(ctx context.Context) (*LockItem, error) {
 		return nil, l.store.notALock()
 	}
 	item := found.item
-	item.Name, item.SortKeyValue = l.name, l.store.sortValue
+	item.Name, item.SortKeyValue = l.name, l.store.sortValue()
 	return &item, nil
 }
 

@@ -34,11 +34,17 @@ type watch struct {
 func (l *lock) observe(found *record, sent time.Duration, consistent bool) {
 	l.seen = max(l.seen, found.item.FencingToken)
 	arrived := l.clock.Monotonic()
-	w := &l.watch
+	if l.watch == nil {
+		l.watch = &watch{}
+	}
+	w := l.watch
 	switch {
 	case w.record != nil && found.version == w.record.version,
 		w.record != nil && !consistent && found.olderThan(w.record):
 		w.phase.unchanged(sent)
+		if found.releasing && w.announced == 0 && found.version == w.record.version {
+			w.announced = max(arrived, 1)
+		}
 	default:
 		next := watch{record: found, since: arrived, lease: found.item.LeaseDuration}
 		if next.lease <= 0 {
@@ -100,7 +106,7 @@ func (w *watch) over(l *lock) bool {
 
 // refusal is the error for a lock that another holds.
 func (l *lock) refusal(cause error) error {
-	w := &l.watch
+	w := l.watch
 	e := &LockHeldError{
 		LockName:      l.name,
 		Owner:         w.record.item.Owner,
@@ -121,7 +127,7 @@ const closePoll = 40 * time.Millisecond
 // by jitter so that waiters spread; never longer than the watched lease or a
 // PollPeriod.
 func (l *lock) nextPoll() time.Duration {
-	w := &l.watch
+	w := l.watch
 	pause := l.poll - l.jitter(l.poll/5)
 	if w.phase.period > 0 {
 		foretold := w.phase.next(l.jitter) - l.clock.Monotonic()
@@ -149,7 +155,7 @@ func (l *lock) pollLock(ctx context.Context) (bool, error) {
 }
 
 func (l *lock) pollOnce(ctx context.Context) (bool, error) {
-	if l.watch.record == nil || l.watch.over(l) {
+	if l.watch == nil || l.watch.over(l) {
 		return l.attempt(ctx)
 	}
 	sent := l.clock.Monotonic()
@@ -189,7 +195,8 @@ func (l *lock) read(ctx context.Context, consistent bool) (*record, error) {
 // waitForLock is WaitForLock.
 func (l *lock) waitForLock(ctx context.Context) error {
 	var last error
-	removed := *l.removed.Load()
+	removed, leave := l.removal.await()
+	defer leave()
 	for failures := 0; ; {
 		held, err := l.inTurn(ctx, func(ctx context.Context) (bool, error) {
 			if isClosed(removed) {

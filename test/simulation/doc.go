@@ -31,8 +31,8 @@
 //	                   its holder until a heartbeat has told him or his lease is over
 //	lost-is-lost       a tenure that was seen lost is never believed in again
 //	tokens-rise        every tenure's fencing token is higher than all before, at the server and in the eyes of the clients. Not
-//	                   demanded over deleted items where wall clocks differ, or where an acquire arrives that had been on its way since
-//	                   before the deleted tenure
+//	                   demanded over deleted items where wall clocks differ, or where an acquire arrives that had been on its way, or whose
+//	                   machine had stood still, since before the deleted tenure
 //	own-record-only    heartbeats and releases act on the tenure that sent them, whatever is delivered late or twice
 //	fresh-version      every write of a record has a recordVersionNumber of its own
 //	guarded-by-holder  a transaction with ConditionCheck commits only while its tenure holds the record, at the server's instant

@@ -20,6 +20,7 @@ const (
 	acquire kind = iota
 	heartbeat
 	release
+	announcement // of a release
 	poll
 	guardedWrite
 	carelessWrite
@@ -27,10 +28,10 @@ const (
 )
 
 func (k kind) String() string {
-	return [...]string{"acquire", "heartbeat", "release", "poll", "guarded write", "careless write"}[k]
+	return [...]string{"acquire", "heartbeat", "release", "announcement", "poll", "guarded write", "careless write"}[k]
 }
 
-// kindOf looks at what a request would change: only acquires set heartbeatPeriod, and releases count no heartbeat.
+// kindOf looks at what a request would change: only acquires set heartbeatPeriod, and only heartbeats besides count one.
 func kindOf(operation string, body []byte) kind {
 	switch {
 	case operation == "GetItem":
@@ -43,6 +44,8 @@ func kindOf(operation string, body []byte) kind {
 		return acquire
 	case bytes.Contains(body, []byte(`"heartbeatCount"`)):
 		return heartbeat
+	case bytes.Contains(body, []byte(`"isReleasing"`)):
+		return announcement
 	default:
 		return release
 	}
@@ -341,7 +344,7 @@ func (c *client) notice(x *call, a answer) {
 	if inTime && a.status == http.StatusOK && !a.cut {
 		c.acked, c.ackedAt, c.ackedSent = c.sent[heartbeat], c.w.now(), x.sent
 	}
-	if x.kind == heartbeat && a.status == http.StatusBadRequest && !a.cut && bytes.Contains(a.body, []byte("ConditionalCheckFailed")) {
+	if (x.kind == heartbeat || x.kind == announcement) && a.status == http.StatusBadRequest && !a.cut && bytes.Contains(a.body, []byte("ConditionalCheckFailed")) {
 		c.refusals = append(c.refusals, refusal{sent: x.sent, step: c.w.step})
 	}
 }

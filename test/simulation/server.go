@@ -132,6 +132,8 @@ func (s *server) handle(x *call) answer {
 		s.renewed(x)
 	case release:
 		s.released(x)
+	case announcement:
+		s.announced(x)
 	case guardedWrite, carelessWrite:
 		s.w.committed(x)
 	}
@@ -175,8 +177,10 @@ func (s *server) acquired(x *call) {
 	if r.holder != nil && old.exists && !old.released && r.holder.client != x.client {
 		s.w.figures.Takeovers++
 	}
-	if !old.exists && r.given && x.sent < r.granted {
-		r.loose = true // it was on its way before that tenure began, whose item is deleted, and so was its reading of the clock
+	if !old.exists && r.given && (x.sent < r.granted || x.client.machine.upset > r.granted) {
+		// It was on its way before that tenure began, whose item is deleted, or its machine has stood still since; and so was
+		// its reading of the clock.
+		r.loose = true
 	}
 	r.given, r.granted = true, s.w.now()
 	if r.item.token <= r.highest && !r.loose {
@@ -201,6 +205,21 @@ func (s *server) renewed(x *call) {
 		s.w.violateLocked(x.client, OwnRecordOnly, "a heartbeat changed whose the record is")
 	case !bytes.Contains(x.body, []byte(strconv.FormatInt(r.item.token, 10))):
 		s.w.violateLocked(x.client, OwnRecordOnly, fmt.Sprintf("a heartbeat renewed another tenure than it was sent for: token %d", r.item.token))
+	}
+}
+
+// announced: an announcement changes nothing that makes the record whose it is, nor its version: it renews no lease.
+func (s *server) announced(x *call) {
+	r := s.records[x.client.plan.lock]
+	old := r.item
+	r.item = s.look(r)
+	switch {
+	case r.holder == nil || r.holder.client != x.client:
+		s.w.violateLocked(x.client, OwnRecordOnly, fmt.Sprintf("an announcement on a tenure of another: token %d", r.item.token))
+	case old != r.item:
+		s.w.violateLocked(x.client, OwnRecordOnly, "an announcement changed whose the record is, or its version")
+	case !bytes.Contains(x.body, []byte(strconv.FormatInt(r.item.token, 10))):
+		s.w.violateLocked(x.client, OwnRecordOnly, fmt.Sprintf("an announcement on another tenure than it was sent for: token %d", r.item.token))
 	}
 }
 

@@ -14,7 +14,8 @@ const (
 	Acquire   Kind = "acquire"
 	Heartbeat Kind = "heartbeat"
 	Release   Kind = "release"
-	Poll      Kind = "poll" // a read of the record
+	Announce  Kind = "announce" // of a release
+	Poll      Kind = "poll"     // a read of the record
 	Other     Kind = "other"
 )
 
@@ -28,7 +29,7 @@ type lockRequest struct {
 
 var placeholder = regexp.MustCompile(`#\w+`)
 
-// Kind tells by what the request would change in a record. A heartbeat that announces a release is a Heartbeat.
+// Kind tells by what the request would change in a record.
 func (c *Call) Kind() Kind {
 	switch c.Operation {
 	case "GetItem":
@@ -47,6 +48,8 @@ func (c *Call) Kind() Kind {
 		return Acquire
 	case strings.Contains(update, "heartbeatCount"):
 		return Heartbeat
+	case strings.Contains(update, "isReleasing ="):
+		return Announce
 	default:
 		return Other
 	}

@@ -32,6 +32,9 @@ const (
 // anyToken is a condition that is true of every record with a token. A value that no expression uses is refused, so it must name it.
 const anyToken = `"(attribute_exists(" + e.name(attrToken) + ") OR " + e.name(attrToken) + " = " + bindToken + ")"`
 
+// anyone is the same and names the owner, too.
+const anyone = `"(attribute_exists(" + e.name(attrToken) + ") OR " + e.name(attrOwner) + " = " + bindOwner + " OR " + e.name(attrToken) + " = " + bindToken + ")"`
+
 // mutants are ordered as the protocol goes: trust, watch, acquire, heartbeat, release, fencing, elector.
 var mutants = []mutant{
 	one("trust counted from a heartbeat's reply", heartbeat,
@@ -62,7 +65,8 @@ var mutants = []mutant{
 		{heartbeat,
 			"t.mu.Lock()\n\tif t.ended {\n\t\tt.mu.Unlock()\n\t\treturn\n\t}\n\tat := t.odometer.fold(now(t.lock.clock))\n\tif at-t.renewed >= t.lock.window {",
 			"t.mu.Lock()\n\tt.ended = false\n\tat := t.odometer.fold(now(t.lock.clock))\n\tif false {"},
-		{lease, "t.cancel()\n\tclose(t.lost)", "select {\n\tcase <-t.lost:\n\tdefault:\n\t\tclose(t.lost)\n\t}"},
+		{lease, "if lost != nil {\n\t\tclose(lost)", "if lost != nil && !isClosed(lost) {\n\t\tclose(lost)"},
+		{lease, "\t\tb.cancel()\n", "\t\t_ = b\n"},
 	}},
 	one("the first failed heartbeat gives the lock up", heartbeat,
 		"if !refused {\n\t\tb.failed(err)",
@@ -110,22 +114,25 @@ var mutants = []mutant{
 		"integer(max(at.wall/int64(time.Millisecond), seen, 1))",
 		"integer(1 + 0*max(at.wall, seen))"),
 	one("a reclaimed tenure told by its owner only", store,
-		`+ " = :me AND " + e.name(attrToken) + " = :claim)"`,
-		`+ " = :me AND " + e.name(attrToken) + " >= :claim)"`),
+		`+ " = " + bindOwner + " AND " + e.name(attrToken) + " = :claim)"`,
+		`+ " = " + bindOwner + " AND " + e.name(attrToken) + " >= :claim)"`),
 	one("a request that hangs is waited for", acquire,
 		"case <-ctx.Done():\n\t}\n\tif patience",
 		"case <-make(chan struct{}):\n\t}\n\tif patience"),
 
 	one("heartbeat on no condition but the owner", store,
-		"e.condition = s.ours(e) + \" AND (attr",
-		`e.condition = e.name(attrOwner) + " = " + e.value(s.owner) + " AND " + `+anyToken+` + " AND (attr`),
+		"e.condition = ours(e) + \" AND (attr",
+		`e.condition = e.name(attrOwner) + " = " + bindOwner + " AND " + `+anyToken+` + " AND (attr`),
 	one("heartbeat on no condition", store,
-		"e.condition = s.ours(e) + \" AND (attr",
-		`e.condition = `+anyToken+` + " AND (attr`),
+		"e.condition = ours(e) + \" AND (attr",
+		`e.condition = `+anyone+` + " AND (attr`),
 	{"heartbeats keep one recordVersionNumber", []change{
-		{store, "func (s *store) renew(ctx context.Context, token int64, wall time.Time, announce bool) error {\n\tnumber, err := newVersion()",
-			"func (s *store) renew(ctx context.Context, token int64, wall time.Time, announce bool) error {\n\tnumber, err := s.lockName+strconv.FormatInt(token, 10), error(nil)"},
+		{store, "func (s *store) renew(ctx context.Context, token int64, wall time.Time) error {\n\tnumber, err := newVersion()",
+			"func (s *store) renew(ctx context.Context, token int64, wall time.Time) error {\n\tnumber, err := s.lockName+strconv.FormatInt(token, 10), error(nil)"},
 	}},
+	one("an announcement takes itself for a renewal", heartbeat,
+		"case err == nil:\n\t\treturn nil\n\tcase !refused:",
+		"case err == nil:\n\t\tt.mu.Lock()\n\t\tt.renewed = t.odometer.fold(now(l.clock))\n\t\tt.mu.Unlock()\n\t\treturn nil\n\tcase !refused:"),
 	one("the SDK's retries left on", store,
 		"r.Retryer = client.NoOpRetryer{}",
 		"_ = client.NoOpRetryer{}"),
@@ -134,11 +141,11 @@ var mutants = []mutant{
 		"\t_ = t\n\tb.failed(err)\n}\n\n// outrun"),
 
 	one("release on no condition but the owner", store,
-		"e := newExpression()\n\te.condition = s.ours(e)\n\tif",
-		"e := newExpression()\n\te.condition = e.name(attrOwner) + \" = \" + e.value(s.owner) + \" AND \" + "+anyToken+"\n\tif"),
+		"e := newExpression()\n\te.condition = ours(e)\n\tif",
+		"e := newExpression()\n\te.condition = e.name(attrOwner) + \" = \" + bindOwner + \" AND \" + "+anyToken+"\n\tif"),
 	one("release on no condition", store,
-		"e := newExpression()\n\te.condition = s.ours(e)\n\tif",
-		"e := newExpression()\n\te.condition = "+anyToken+"\n\tif"),
+		"e := newExpression()\n\te.condition = ours(e)\n\tif",
+		"e := newExpression()\n\te.condition = "+anyone+"\n\tif"),
 	one("isReleased left out of the tenure's condition", store,
 		"\" = \" + bindToken +\n\t\t\" AND attribute_not_exists(\" + e.name(attrReleased) + \")\"",
 		"\" = \" + bindToken"),
@@ -148,8 +155,8 @@ var mutants = []mutant{
 	}},
 
 	one("the guard's condition is the owner only", store,
-		"s.checking.condition = s.ours(s.checking)",
-		`e := s.checking; s.checking.condition = e.name(attrOwner) + " = " + e.value(s.owner) + " AND " + `+anyToken),
+		"checking.condition = ours(checking)",
+		`checking.condition = func(e *expression) string { return e.name(attrOwner) + " = " + bindOwner + " AND " + `+anyToken+` }(checking)`),
 	one("each try of a transaction under a name of its own", fence,
 		"if fenced.ClientRequestToken == nil {",
 		"if false {"),
