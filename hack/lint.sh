@@ -163,6 +163,25 @@ no_sleeps() {
   fi
 }
 
+# A fault whose test has been renamed is a fault without a test.
+safety_names() {
+  local missing
+  missing=$({
+    # shellcheck disable=SC2016 # backticks are the text's
+    { grep -oE '`(Test|Fuzz)[A-Za-z0-9]+`' test/SAFETY.md || true; } | tr -d '`' | sort -u | while IFS= read -r name; do
+      grep -rqE --include='*_test.go' "^func $name\\(" test lockclient election || echo "$name"
+    done
+    { sed -n '/^## Fault models/,/^## The figures/p' test/SAFETY.md | grep -oE '"[^"]+"' || true; } | sort -u | while IFS= read -r sentence; do
+      grep -rqF --include='*_test.go' "$sentence" test election || echo "$sentence"
+    done
+  })
+  if [ -n "$missing" ]; then
+    echo "test/SAFETY.md names tests that there are not:"
+    echo "$missing"
+    return 1
+  fi
+}
+
 # DynamoDB Local's licence forbids it, and a program in the repository is a program that nobody reads.
 no_binaries() {
   local bad
@@ -194,6 +213,7 @@ check "direct dependencies" direct_dependencies
 check "import arrows" arrows
 check "requests built in store.go" requests_in_store
 check "no sleeping tests" no_sleeps
+check "tests named in SAFETY.md" safety_names
 check "no binaries" no_binaries
 
 if [ "$problems" -gt 0 ]; then
