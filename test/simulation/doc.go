@@ -28,7 +28,7 @@
 //
 //	one-believer       no two clients believe at one instant: by HasLock, by a leading context, by a Lost that is not closed
 //	believer-holds     who believes is the one to whom the server gave the record last. An operator who changes a held record excuses
-//	                   its holder until a heartbeat has told him or his lease is over
+//	                   its holder, also one who has yet to hear that he is it, until a heartbeat has told him or his lease is over
 //	lost-is-lost       a tenure that was seen lost is never believed in again
 //	tokens-rise        every tenure's fencing token is higher than all before, at the server and in the eyes of the clients. Not
 //	                   demanded over deleted items where wall clocks differ, or where an acquire arrives that had been on its way, or whose
