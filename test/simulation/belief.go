@@ -68,9 +68,10 @@ func (w *world) believed(c *client, token int64, how string) {
 		w.timeline.add(w.now(), c.machine.id, c.number, "believes that it holds the lock", fmt.Sprintf("token %d, %s", token, how))
 		late := token <= b.highest && b.excused(g) // its answer came after an operator had ended it and somebody else had begun
 		switch {
+		case late:
 		case b.newest != nil && b.newest.last == w.step && !b.excused(b.newest.grant):
 			w.violateLocked(c, OneBeliever, fmt.Sprintf("token %d by %s; %v has token %d", token, how, b.newest.client, b.newest.token))
-		case token <= b.highest && !late && !w.server.records[b.lock].loose:
+		case token <= b.highest && !w.server.records[b.lock].loose:
 			w.violateLocked(c, TokensRise, fmt.Sprintf("%d after %d", token, b.highest))
 		}
 		b.highest = max(b.highest, token)
