@@ -64,6 +64,7 @@ type call struct {
 	deaf      bool
 	rolled    bool
 	replies   chan answer // room for one
+	abandoned bool        // the client has given it up
 	replied   bool
 }
 
@@ -109,6 +110,7 @@ func (c *client) RoundTrip(r *http.Request) (*http.Response, error) {
 	case a := <-x.replies:
 		return a.response(r.Context())
 	case <-done:
+		x.abandon()
 		return nil, r.Context().Err()
 	case <-c.gone:
 		return nil, errReset
@@ -338,13 +340,20 @@ func (x *call) deliver(a answer) {
 	x.replies <- a
 }
 
+// abandon notes that nobody waits for the answer any more.
+func (x *call) abandon() {
+	x.client.w.mu.Lock()
+	defer x.client.w.mu.Unlock()
+	x.abandoned = true
+}
+
 // notice keeps account of what the client has been told.
 func (c *client) notice(x *call, a answer) {
 	inTime := x.kind == acquire || x.kind == heartbeat && c.w.now()-c.ackedSent < c.plan.lease*98/100
 	if inTime && a.status == http.StatusOK && !a.cut {
 		c.acked, c.ackedAt, c.ackedSent = c.sent[heartbeat], c.w.now(), x.sent
 	}
-	if (x.kind == heartbeat || x.kind == announcement) && a.status == http.StatusBadRequest && !a.cut && bytes.Contains(a.body, []byte("ConditionalCheckFailed")) {
+	if (x.kind == heartbeat || x.kind == announcement) && a.status == http.StatusBadRequest && !a.cut && !x.abandoned && bytes.Contains(a.body, []byte("ConditionalCheckFailed")) {
 		c.refusals = append(c.refusals, refusal{sent: x.sent, step: c.w.step})
 	}
 }
