@@ -155,13 +155,6 @@ has_tests() { # folder
   [ -d "$1" ] && [ -n "$(find "$1" -name '*_test.go' | sed -n 1p)" ]
 }
 
-# The folders below one in which a file asks where the engine is.
-reads_endpoint() { # folder [grep's options]
-  local below=$1
-  shift
-  { grep -rlE --include='*.go' "$@" '(Getenv|LookupEnv)\("DYNAMODB_ENDPOINT"\)' "$below" || true; } | while IFS= read -r f; do (cd "$(dirname "$f")" && pwd); done | sort -u
-}
-
 # The folders of the files named on stdin.
 folders_of() { while IFS= read -r f; do (cd "$(dirname "$f")" && pwd); done | sort -u; }
 

@@ -193,33 +193,30 @@ func (s *server) acquired(x *call) {
 	x.note(fmt.Sprintf("takes the record, token %d", r.item.token))
 }
 
-// renewed: a heartbeat lands on a tenure of the client that sent it, and changes neither its token nor its owner.
+// renewed: a heartbeat changes neither whose the record is nor its token.
 func (s *server) renewed(x *call) {
-	r := s.records[x.client.plan.lock]
-	old := r.item
-	r.item = s.look(r)
-	switch {
-	case r.holder == nil || r.holder.client != x.client:
-		s.w.violateLocked(x.client, OwnRecordOnly, fmt.Sprintf("a heartbeat renewed a tenure of another: token %d", r.item.token))
-	case old.token != r.item.token || old.owner != r.item.owner || old.released != r.item.released:
-		s.w.violateLocked(x.client, OwnRecordOnly, "a heartbeat changed whose the record is")
-	case !bytes.Contains(x.body, []byte(strconv.FormatInt(r.item.token, 10))):
-		s.w.violateLocked(x.client, OwnRecordOnly, fmt.Sprintf("a heartbeat renewed another tenure than it was sent for: token %d", r.item.token))
-	}
+	s.touched(x, func(old, now item) bool {
+		return old.token != now.token || old.owner != now.owner || old.released != now.released
+	})
 }
 
-// announced: an announcement changes nothing that makes the record whose it is, nor its version: it renews no lease.
+// announced: an announcement changes nothing of that, nor the version: it renews no lease.
 func (s *server) announced(x *call) {
+	s.touched(x, func(old, now item) bool { return old != now })
+}
+
+// touched: what a holder writes lands on the tenure of the client that sent it, the one that it was sent for, and leaves it as it is.
+func (s *server) touched(x *call, changed func(old, now item) bool) {
 	r := s.records[x.client.plan.lock]
 	old := r.item
 	r.item = s.look(r)
 	switch {
 	case r.holder == nil || r.holder.client != x.client:
-		s.w.violateLocked(x.client, OwnRecordOnly, fmt.Sprintf("an announcement on a tenure of another: token %d", r.item.token))
-	case old != r.item:
-		s.w.violateLocked(x.client, OwnRecordOnly, "an announcement changed whose the record is, or its version")
+		s.w.violateLocked(x.client, OwnRecordOnly, fmt.Sprintf("%v on a tenure of another: token %d", x.kind, r.item.token))
+	case changed(old, r.item):
+		s.w.violateLocked(x.client, OwnRecordOnly, fmt.Sprintf("%v has changed whose the record is", x.kind))
 	case !bytes.Contains(x.body, []byte(strconv.FormatInt(r.item.token, 10))):
-		s.w.violateLocked(x.client, OwnRecordOnly, fmt.Sprintf("an announcement on another tenure than it was sent for: token %d", r.item.token))
+		s.w.violateLocked(x.client, OwnRecordOnly, fmt.Sprintf("%v on another tenure than it was sent for: token %d", x.kind, r.item.token))
 	}
 }
 
