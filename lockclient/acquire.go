@@ -192,7 +192,7 @@ func (l *lock) disclaim() {
 
 // trust notes that the attempt with this version has certainly not written.
 func (l *lock) trust(number string) {
-	l.doubts = slices.DeleteFunc(l.doubts, func(d doubt) bool { return d.number == number })
+	l.forget(func(d doubt) bool { return d.number == number })
 }
 
 // doubted lists the versions of the attempts in doubt.
@@ -211,7 +211,13 @@ func (l *lock) doubted() []string {
 // not worth a thought, when a later write of ours has been acknowledged.
 func (l *lock) outlive() {
 	now := l.clock.Monotonic()
-	l.doubts = slices.DeleteFunc(l.doubts, func(d doubt) bool { return now-d.sent > max(l.lease, time.Minute) })
+	l.forget(func(d doubt) bool { return now-d.sent > max(l.lease, time.Minute) })
+}
+
+func (l *lock) forget(which func(doubt) bool) {
+	if l.doubts = slices.DeleteFunc(l.doubts, which); len(l.doubts) == 0 {
+		l.doubts = nil // memory, where locks are many
+	}
 }
 
 // won begins the tenure that an acquire has won.

@@ -24,16 +24,15 @@ const (
 // lock is the working state behind a DynamoDBLockClient: its checked configuration
 // and what it knows of the record.
 type lock struct {
-	name, identity   string
-	lease, heartbeat time.Duration
-	window           time.Duration // how long a tenure trusts one renewal
-	poll             time.Duration
-	pollsAtWill      bool // PollPeriod was given
-	maxClockSkew     time.Duration
-	reclaim          bool
-	clock            Clock
-	log              logr.Logger
-	store            store
+	store
+
+	window       time.Duration // how long a tenure trusts one renewal
+	poll         time.Duration
+	maxClockSkew time.Duration
+	pollsAtWill  bool // PollPeriod was given
+	reclaim      bool
+	clock        Clock
+	log          logr.Logger
 
 	current   atomic.Pointer[tenure] // the current or last tenure
 	observers observers              // of heartbeats
@@ -129,11 +128,15 @@ func newLock(c *DynamoDBLockClient) (*lock, error) {
 		return nil, &configError{errors.Join(bad...)}
 	}
 
+	identity := c.Identifier
+	if identity == "" {
+		id, err := uuid.NewRandom()
+		if err != nil {
+			return nil, fmt.Errorf("lockclient: make an Identifier: %w", err)
+		}
+		identity = id.String()
+	}
 	l := &lock{
-		name:         c.LockName,
-		identity:     c.Identifier,
-		lease:        c.LeaseDuration,
-		heartbeat:    heartbeat,
 		window:       trustWindow(c.LeaseDuration),
 		poll:         c.PollPeriod,
 		pollsAtWill:  c.PollPeriod > 0,
@@ -142,20 +145,13 @@ func newLock(c *DynamoDBLockClient) (*lock, error) {
 		clock:        c.Clock,
 		log:          c.Logger.WithValues("lock", c.LockName),
 	}
-	if l.identity == "" {
-		id, err := uuid.NewRandom()
-		if err != nil {
-			return nil, fmt.Errorf("lockclient: make an Identifier: %w", err)
-		}
-		l.identity = id.String()
-	}
 	if l.poll == 0 {
 		l.poll = heartbeat
 	}
 	if l.clock == nil {
 		l.clock = systemClock{}
 	}
-	l.store.init(c, l, partitionKey)
+	l.store.init(c, partitionKey, identity, heartbeat)
 	return l, nil
 }
 

@@ -155,7 +155,7 @@ func (e *requestError) Permanent() bool { return e.permanent }
 // failure explains a failed request. A failed condition is not one: its callers
 // look at the record first.
 func (s *store) failure(doing string, err error) error {
-	e := &requestError{doing: doing, lock: s.lockName, table: s.table, cause: err}
+	e := &requestError{doing: doing, lock: s.name, table: s.table, cause: err}
 	if status := statusOf(err); status >= 500 || status > 0 && status < 400 {
 		return e // whatever the body said: the server, or something before it, had a bad moment
 	}
@@ -197,7 +197,7 @@ func (s *store) failure(doing string, err error) error {
 
 // notALock is the error for an item that no lock client wrote.
 func (s *store) notALock() error {
-	return &requestError{doing: "acquire", lock: s.lockName, table: s.table, kind: ErrNotALock, permanent: true,
+	return &requestError{doing: "acquire", lock: s.name, table: s.table, kind: ErrNotALock, permanent: true,
 		remedy: "the item under this key has no " + attrVersion + " and is left as it is; choose another LockName, or delete the item"}
 }
 

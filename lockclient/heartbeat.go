@@ -12,45 +12,29 @@ import (
 // another lock, and a heartbeat that hangs past its deadline is left behind and
 // another one sent.
 
-// armBeat sets the timer for the next heartbeat. Called with mu held.
-func (t *tenure) armBeat(pause time.Duration) {
-	if t.stopBeat != nil {
-		t.stopBeat() // there is one chain of heartbeats, however it was continued
-	}
-	t.stopBeat = t.lock.clock.AfterFunc(max(pause, 0), t.beat)
-}
-
-// beat sends one heartbeat.
-func (t *tenure) beat() {
+// nextBeat prepares a heartbeat that leaves now. Called with mu held, the odometer folded
+// at that moment, and the window open.
+func (t *tenure) nextBeat(at instant) *heartbeat {
 	l := t.lock
-	at := now(l.clock)
-	t.mu.Lock()
-	if t.ended || t.stopped {
-		t.mu.Unlock()
-		return
-	}
-	sent := t.odometer.fold(at)
-	remaining := l.window - (sent - t.renewed)
-	if remaining <= 0 {
-		t.mu.Unlock()
-		t.end(t.expired())
-		return
-	}
 	ctx, cancel := context.WithCancel(context.Background())
-	b := &heartbeat{tenure: t, sent: sent, cancel: cancel}
-	wall := t.stamp(at)
+	b := &heartbeat{tenure: t, ctx: ctx, cancel: cancel, sent: t.odometer.total, wall: t.stamp(at)}
 	// A heartbeat that doesn't answer is not waited for: another one is sent. It is
 	// cancelled only when no answer could be of use any more.
+	remaining := l.window - (b.sent - t.renewed)
 	patience := min(max(remaining/2, l.heartbeat/8, 5*time.Millisecond), 5*time.Second, remaining)
 	t.inFlight = append(t.inFlight, b)
 	b.stopGuard = l.clock.AfterFunc(patience, func() {
 		b.overdue(remaining-patience, fmt.Errorf("%w: heartbeat after %v", errAttemptTimeout, patience))
 	})
-	t.mu.Unlock()
+	return b
+}
 
-	err := l.store.renew(ctx, t.token, wall)
+// send sends it and acts on the answer.
+func (b *heartbeat) send() {
+	t := b.tenure
+	err := t.lock.store.renew(b.ctx, t.token, b.wall)
 	b.answered()
-	cancel()
+	b.cancel()
 	b.done(err)
 	t.landed(b)
 }
@@ -65,8 +49,10 @@ func (t *tenure) stamp(at instant) time.Time {
 // heartbeat is one attempt at renewing.
 type heartbeat struct {
 	tenure *tenure
-	sent   time.Duration // the tenure's odometer before the request left
+	ctx    context.Context // of the request
 	cancel context.CancelFunc
+	sent   time.Duration // the tenure's odometer before the request left
+	wall   time.Time     // the wall clock that it carries
 
 	// Guarded by tenure.mu:
 	settled   bool // its outcome, or its silence, was acted on
@@ -150,7 +136,7 @@ func (b *heartbeat) confirmed() {
 	if !b.settled {
 		b.settled = true
 		if !t.stopped {
-			t.armBeat(t.lock.heartbeat - (at - b.sent))
+			t.beatAt(b.sent + t.lock.heartbeat)
 		}
 	}
 	t.mu.Unlock()
@@ -171,14 +157,14 @@ func (b *heartbeat) failed(err error) {
 	t.failures++
 	failures := t.failures
 	t.lastFault = err
-	took := t.odometer.read(now(t.lock.clock)) - b.sent
+	at := t.odometer.fold(now(t.lock.clock))
 	pause := t.lock.backoff(failures, t.lock.heartbeat)
 	if !t.stopped {
-		t.armBeat(pause)
+		t.beatAt(at + pause)
 	}
 	t.mu.Unlock()
 	t.lock.log.V(1).Info("heartbeat failed, will retry", "fencingToken", t.token, "failures", failures, "pause", pause, "error", err.Error())
-	t.lock.observers.tell(took, err)
+	t.lock.observers.tell(at-b.sent, err)
 }
 
 // refuted ends the tenure: the condition of a write that named it has failed.
@@ -264,22 +250,21 @@ func (t *tenure) stopHeartbeat() {
 		t.mu.Unlock()
 		return
 	}
-	t.stopped = true
-	t.stopBeat()
+	t.stopped, t.beatDue = true, never
 	t.mu.Unlock()
 	t.lock.log.V(1).Info("heartbeats stop", "fencingToken", t.token)
 }
 
 // resumeHeartbeat undoes stopHeartbeat for a lock that is still held.
 func (t *tenure) resumeHeartbeat() {
-	at := now(t.lock.clock)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.ended || !t.stopped {
 		return
 	}
 	t.stopped = false
-	t.armBeat(t.lock.heartbeat - (t.odometer.read(at) - t.renewed))
+	t.odometer.fold(now(t.lock.clock))
+	t.beatAt(t.renewed + t.lock.heartbeat)
 }
 
 // backoff is the pause after the n-th failure in a row, between half and all of

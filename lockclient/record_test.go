@@ -53,7 +53,7 @@ func FuzzDecodeRecord(f *testing.F) {
 			t.Fatalf("not a lock, and yet %+v", r)
 		}
 		// Whatever was found is watched for a positive time.
-		l := &lock{lease: time.Second, clock: systemClock{}}
+		l := &lock{store: store{lease: time.Second}, clock: systemClock{}}
 		l.observe(r, 0, true)
 		if l.watch.lease <= 0 {
 			t.Fatalf("watched for %v", l.watch.lease)

@@ -22,29 +22,27 @@ import (
 // DynamoDB's request types.
 type store struct {
 	client           dynamodbiface.DynamoDBAPI
-	table, lockName  string
+	table            string
 	partitionKey     string
 	sort             *sortKey // nil: none
-	owner            string
+	name, identity   string   // the lock's, and its client's in the record
 	data             []byte
 	lease, heartbeat time.Duration
 	ttl              time.Duration
 	deleteOnRelease  bool
 
-	*expressions
-
 	answered atomic.Bool // the server has answered once, whatever it said
+
+	*expressions
 }
 
-func (s *store) init(c *DynamoDBLockClient, l *lock, partitionKey string) {
+func (s *store) init(c *DynamoDBLockClient, partitionKey, identity string, heartbeat time.Duration) {
 	s.client = c.Client
 	s.table = c.TableName
-	s.lockName = c.LockName
 	s.partitionKey = partitionKey
-	s.owner = l.identity
+	s.name, s.identity = c.LockName, identity
 	s.data = bytes.Clone(c.Data)
-	s.lease = l.lease
-	s.heartbeat = l.heartbeat
+	s.lease, s.heartbeat = c.LeaseDuration, heartbeat
 	s.ttl = c.TTL
 	s.deleteOnRelease = c.DeleteOnRelease
 	if c.SortKeyName != "" {
@@ -65,7 +63,7 @@ func (s *store) sortValue() string {
 // key is the item's, made for each request: kept, it would be a sixth of a held lock's
 // memory.
 func (s *store) key() map[string]*dynamodb.AttributeValue {
-	key := map[string]*dynamodb.AttributeValue{s.partitionKey: text(s.lockName)}
+	key := map[string]*dynamodb.AttributeValue{s.partitionKey: text(s.name)}
 	if s.sort != nil {
 		key[s.sort.name] = text(s.sort.value)
 	}
@@ -174,7 +172,7 @@ func (s *store) acquire(ctx context.Context, number string, c claims, seen int64
 	e := s.acquiring
 	values := e.bind(12 + len(c.doubts))
 	s.bindRenewal(values, number, time.Unix(0, at.wall))
-	values[bindOwner], values[bindHeartbeat] = text(s.owner), integer(max(s.heartbeat.Milliseconds(), 1))
+	values[bindOwner], values[bindHeartbeat] = text(s.identity), integer(max(s.heartbeat.Milliseconds(), 1))
 	if s.data != nil {
 		values[bindData] = &dynamodb.AttributeValue{B: s.data}
 	}
@@ -275,7 +273,7 @@ func (s *store) renew(ctx context.Context, token int64, wall time.Time) error {
 	}
 	values := s.renewing.bind(6)
 	s.bindRenewal(values, number, wall)
-	values[bindOwner], values[bindToken] = text(s.owner), integer(token)
+	values[bindOwner], values[bindToken] = text(s.identity), integer(token)
 	return s.update(ctx, s.renewing, values)
 }
 
@@ -292,7 +290,7 @@ func announce() *expression {
 // lease is not renewed.
 func (s *store) announce(ctx context.Context, token int64) error {
 	values := s.announcing.bind(2)
-	values[bindOwner], values[bindToken] = text(s.owner), integer(token)
+	values[bindOwner], values[bindToken] = text(s.identity), integer(token)
 	return s.update(ctx, s.announcing, values)
 }
 
@@ -325,7 +323,7 @@ func (s shape) release() *expression {
 func (s *store) release(ctx context.Context, token int64, doubts []string) error {
 	e := s.releasing
 	values := e.bind(3 + len(doubts))
-	values[bindOwner], values[bindToken] = text(s.owner), integer(token)
+	values[bindOwner], values[bindToken] = text(s.identity), integer(token)
 	condition, names := e.condition, e.names
 	if len(doubts) > 0 {
 		// Rare: an expression of its own, since DynamoDB refuses names that go unused.
@@ -377,7 +375,7 @@ func (s *store) read(ctx context.Context, consistent bool) (map[string]*dynamodb
 // lead to is not to be changed.
 func (s *store) conditionCheck(token int64) *dynamodb.ConditionCheck {
 	values := s.checking.bind(2)
-	values[bindOwner], values[bindToken] = text(s.owner), integer(token)
+	values[bindOwner], values[bindToken] = text(s.identity), integer(token)
 	return &dynamodb.ConditionCheck{
 		TableName:                           aws.String(s.table),
 		Key:                                 s.key(),

@@ -59,8 +59,8 @@ var mutants = []mutant{
 		"max(at.mono-o.mark.mono, time.Duration(at.wall-o.mark.wall), 0)",
 		"max(time.Duration(at.wall-o.mark.wall), 0)"),
 	one("no look at the lease between the window's ends", lease,
-		"min(t.lock.window-age, max(t.lock.heartbeat/4, 5*time.Millisecond))",
-		"t.lock.window - age"),
+		"max(min(next, max(t.lock.heartbeat/4, 5*time.Millisecond)), 0)",
+		"max(next, 0)"),
 	{"a late reply revives an ended tenure", []change{
 		{heartbeat,
 			"t.mu.Lock()\n\tif t.ended {\n\t\tt.mu.Unlock()\n\t\treturn\n\t}\n\tat := t.odometer.fold(now(t.lock.clock))\n\tif at-t.renewed >= t.lock.window {",
@@ -72,8 +72,8 @@ var mutants = []mutant{
 		"if !refused {\n\t\tb.failed(err)",
 		"if !refused {\n\t\tt.end(lostTo(t.lock.name, decodeRecord(nil), err))"),
 	one("a failed heartbeat is not repeated", heartbeat,
-		"if !t.stopped {\n\t\tt.armBeat(pause)",
-		"if false {\n\t\tt.armBeat(pause)"),
+		"if !t.stopped {\n\t\tt.beatAt(at + pause)",
+		"if false {\n\t\tt.beatAt(at + pause)"),
 
 	one("watch counted from the send", wait,
 		"next := watch{record: found, since: arrived,",
@@ -128,7 +128,7 @@ var mutants = []mutant{
 		`e.condition = `+anyone+` + " AND (attr`),
 	{"heartbeats keep one recordVersionNumber", []change{
 		{store, "func (s *store) renew(ctx context.Context, token int64, wall time.Time) error {\n\tnumber, err := newVersion()",
-			"func (s *store) renew(ctx context.Context, token int64, wall time.Time) error {\n\tnumber, err := s.lockName+strconv.FormatInt(token, 10), error(nil)"},
+			"func (s *store) renew(ctx context.Context, token int64, wall time.Time) error {\n\tnumber, err := s.name+strconv.FormatInt(token, 10), error(nil)"},
 	}},
 	one("an announcement takes itself for a renewal", heartbeat,
 		"case err == nil:\n\t\treturn nil\n\tcase !refused:",
