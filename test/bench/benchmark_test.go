@@ -73,11 +73,12 @@ func (bed *bed) beatingLock(name string, client dynamodbiface.DynamoDBAPI) *lock
 	return lock
 }
 
-// impatientClock doesn't wait for a heartbeat to become due: none of a lock's other timers is as short as a millisecond.
+// impatientClock leaps to where a heartbeat is due: none of a lock's other timers is as short as a millisecond.
 type impatientClock struct{ *leapingClock }
 
 func (c impatientClock) AfterFunc(d time.Duration, f func()) (stop func() bool) {
 	if d <= time.Millisecond {
+		c.leap.Add(int64(d))
 		d = 0
 	}
 	return c.leapingClock.AfterFunc(d, f)

@@ -82,7 +82,7 @@ func (canned) RoundTrip(r *http.Request) (*http.Response, error) {
 	case bytes.Contains(body, []byte(`"S":"refuse-`)):
 		status, answer = http.StatusBadRequest, cannedRefusal
 	case bytes.Contains(body, []byte(`"ALL_NEW"`)):
-		answer = cannedTenure
+		answer = bytes.Replace(cannedTenure, []byte(cannedVersion), versionIn(body), 1)
 	}
 	return &http.Response{
 		Status: strconv.Itoa(status) + " " + http.StatusText(status), StatusCode: status,
@@ -96,11 +96,20 @@ func (canned) RoundTrip(r *http.Request) (*http.Response, error) {
 	}, nil
 }
 
+// versionIn finds the recordVersionNumber that a request writes: the client looks for it in the answer.
+func versionIn(request []byte) []byte {
+	const before = `":version":{"S":"`
+	start := bytes.Index(request, []byte(before)) + len(before)
+	return request[start : start+len(cannedVersion)]
+}
+
 type attribute map[string]string
+
+const cannedVersion = "7d444840-9dc0-11d1-b245-5ffdce74fad2"
 
 var cannedRecord = map[string]attribute{
 	"key": {"S": "canned"}, "ownerName": {"S": "6f9619ff-8b86-4011-b42d-00c04fc964ff"}, "leaseDuration": {"S": "60000"},
-	"recordVersionNumber": {"S": "7d444840-9dc0-11d1-b245-5ffdce74fad2"}, "fencingToken": {"N": "1764000000000"},
+	"recordVersionNumber": {"S": cannedVersion}, "fencingToken": {"N": "1764000000000"},
 	"heartbeatCount": {"N": "3"}, "heartbeatPeriod": {"N": "20000"}, "expiresAt": {"N": "1764000060000"},
 }
 

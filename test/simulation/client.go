@@ -309,11 +309,7 @@ func (c *client) letGo(d *rand.Rand) {
 	defer cancel()
 	switch d.IntN(8) {
 	case 0:
-		c.relax()
-		select {
-		case <-c.Lost():
-		case <-c.ctx.Done():
-		}
+		c.runOut()
 		return
 	case 1:
 		c.relax()
@@ -321,7 +317,12 @@ func (c *client) letGo(d *rand.Rand) {
 		return // the next acquire resumes the heartbeats, or begins another tenure
 	case 2:
 		_ = c.AnnounceRelease(ctx)
-		c.sleep(ctx, between(d, time.Millisecond, c.plan.lease))
+		drain := between(d, time.Millisecond, c.plan.lease)
+		if drain%2 == 0 {
+			c.runOut() // of which the announcement has renewed nothing
+			return
+		}
+		c.sleep(ctx, drain)
 	case 3:
 		ctx, cancel = c.within(ctx, between(d, time.Millisecond, c.plan.lease))
 		defer cancel()
@@ -334,7 +335,16 @@ func (c *client) letGo(d *rand.Rand) {
 	}
 }
 
-// relax has the lease run out.
+// runOut has the lease run out, and stays until it has.
+func (c *client) runOut() {
+	c.relax()
+	select {
+	case <-c.Lost():
+	case <-c.ctx.Done():
+	}
+}
+
+// relax stops the heartbeats.
 func (c *client) relax() {
 	if token, ok := c.FencingToken(); ok {
 		c.w.locked(func() { c.lax = token })

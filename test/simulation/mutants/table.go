@@ -97,6 +97,16 @@ var mutants = []mutant{
 		"if l.reclaim && w.record",
 		"if w.record"),
 
+	one("a released lock left alone until its lease has run out", wait,
+		"released := found.released() && (",
+		"released := false && ("),
+	one("who gives up waits two leases for the last answer", release,
+		"return min(l.heartbeat, time.Second) / 2",
+		"return 2 * l.lease"),
+	one("a request that nobody waits for is not cancelled", acquire,
+		"sent, abort := context.WithCancel(context.WithoutCancel(ctx))",
+		"sent, abort := context.WithoutCancel(ctx), func() {}"),
+
 	one("takeover without the version as its condition", store,
 		`return "(" + e.name(attrVersion) + " = :watched AND " + e.name(attrCount) + " = :count)"`,
 		`return "(" + e.name(attrVersion) + " = :watched OR " + e.name(attrCount) + " >= :count)"`),
@@ -120,6 +130,9 @@ var mutants = []mutant{
 		"case <-ctx.Done():\n\t}\n\tif patience",
 		"case <-make(chan struct{}):\n\t}\n\tif patience"),
 
+	one("a heartbeat stays due until it is answered", lease,
+		"t.beatDue = never // until",
+		"_ = due // until"),
 	one("heartbeat on no condition but the owner", store,
 		"e.condition = ours(e) + \" AND (attr",
 		`e.condition = e.name(attrOwner) + " = " + bindOwner + " AND " + `+anyToken+` + " AND (attr`),
