@@ -22,10 +22,10 @@ type LeaderElector struct {
 	mu        sync.Mutex // guards all below; no request and no callback is made under it
 	running   bool
 	state     state
-	term      *term         // from winning until the lock is released; nil: none
-	trouble   error         // what no retry can mend, while that is the store's latest answer; nil: none
-	answered  bool          // the store has given an answer to campaign by: held, or held by another
-	notBefore time.Duration // until then, on the node's monotonic clock, an elector that has resigned stands aside; Run's goroutine's
+	term      *term          // from winning until the lock is released; nil: none
+	trouble   error          // what no retry can mend, while that is the store's latest answer; nil: none
+	answered  bool           // the store has given an answer to campaign by: held, or held by another
+	notBefore *time.Duration // who has resigned stands aside until then, on the node's monotonic clock; nil: he hasn't; Run's goroutine's
 }
 
 // NewLeaderElector checks the configuration and makes an elector of it; Run starts it. The error is ErrInvalidConfig and names
@@ -177,7 +177,8 @@ func (r *run) loop() error {
 		}
 		end := r.lead(t)
 		if t.handsOver() {
-			r.notBefore = r.clock.Monotonic() + r.asidePeriod(t)
+			until := r.clock.Monotonic() + r.asidePeriod(t)
+			r.notBefore = &until
 		}
 		switch {
 		case r.ctx.Err() != nil:
@@ -196,7 +197,10 @@ func (r *run) loop() error {
 
 // standAside lets another candidate win, if this elector has resigned lately, be it in this Run or in the one before.
 func (r *run) standAside() {
-	if d := r.notBefore - r.clock.Monotonic(); d > 0 {
+	if r.notBefore == nil {
+		return
+	}
+	if d := *r.notBefore - r.clock.Monotonic(); d > 0 {
 		r.enter(standingAside)
 		sleep(r.ctx, r.clock, d)
 	}

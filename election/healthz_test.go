@@ -90,7 +90,7 @@ var _ = Describe("The health check", func() {
 		a.clock.Suspend()
 		w.at(time.Hour)
 		w.Expect(a.elector.Check(0)).To(Succeed(), "at the very moment it is noticed")
-		w.Expect(a.elector.term.lostAt.Load()).NotTo(BeZero())
+		w.Expect(a.elector.term.lostAt.Load()).NotTo(BeNil())
 		a.clock.resume()
 		w.Expect(a.stop()).To(Succeed())
 	})

@@ -67,9 +67,9 @@ type term struct {
 	over         chan struct{} // closed when the term is over and its lock released
 	releaseError error         // set before over is closed
 
-	ended  atomic.Pointer[endError] // the elector's own reason to end the term; nil: none yet
-	sent   atomic.Pointer[instant]  // when the renewal that the guard saw last was sent; nil: it has not looked yet
-	lostAt atomic.Int64             // when the lease was first seen gone, on the node's monotonic clock; 0: not yet
+	ended  atomic.Pointer[endError]      // the elector's own reason to end the term; nil: none yet
+	sent   atomic.Pointer[instant]       // when the renewal that the guard saw last was sent; nil: it has not looked yet
+	lostAt atomic.Pointer[time.Duration] // when the lease was first seen gone, on the node's monotonic clock; nil: not yet
 }
 
 // newTerm describes the tenure that the lock has at this moment. What ends between two of the reads shows in lost, read first.
@@ -259,7 +259,10 @@ func (t *term) overstayer() (who, how string) {
 	return "OnStoppedLeading", "it does not return"
 }
 
-func (t *term) noteLoss() { t.lostAt.CompareAndSwap(0, int64(max(t.clock.Monotonic(), 1))) }
+func (t *term) noteLoss() {
+	at := t.clock.Monotonic()
+	t.lostAt.CompareAndSwap(nil, &at)
+}
 
 // expiredFor says how long ago the lease ran out; not positive: it has not.
 func (t *term) expiredFor(lease time.Duration) time.Duration {
@@ -267,5 +270,5 @@ func (t *term) expiredFor(lease time.Duration) time.Duration {
 		return age - lease
 	}
 	t.noteLoss()
-	return t.clock.Monotonic() - time.Duration(t.lostAt.Load())
+	return t.clock.Monotonic() - *t.lostAt.Load()
 }

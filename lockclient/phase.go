@@ -55,6 +55,11 @@ func (p *phase) unchanged(sent time.Duration) {
 	}
 }
 
+// missed reports whether the next renewal is well overdue.
+func (p *phase) missed(now time.Duration) bool {
+	return now > p.by+p.period+min(p.period/4, time.Second)
+}
+
 // next is when to poll next, on the waiter's clock.
 func (p *phase) next(jitter func(upTo time.Duration) time.Duration) time.Duration {
 	margin := p.tolerance/2 + jitter(p.tolerance/2)

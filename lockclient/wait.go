@@ -15,12 +15,12 @@ type watch struct {
 	record *record
 	// since is when the reply that first showed this version had *arrived*, on the
 	// monotonic clock: later than the holder began to count.
-	since  time.Duration
-	lease  time.Duration
-	margin time.Duration // how much longer it is watched
-	phase  phase
-	// announced is when its holder was first seen to have announced a release; 0: not.
-	announced time.Duration
+	since       time.Duration
+	lease       time.Duration
+	margin      time.Duration // how much longer it is watched
+	phase       phase
+	announced   bool          // its holder has announced a release
+	announcedAt time.Duration // when that was first seen
 	// past: the last look showed a released record that is older than this one.
 	past bool
 	// expired: its holder is dead for another reason than the watch: MaxClockSkew allows
@@ -42,8 +42,8 @@ func (l *lock) observe(found *record, sent time.Duration, consistent bool) {
 	case w.record != nil && found.version == w.record.version,
 		w.record != nil && !consistent && found.olderThan(w.record):
 		w.phase.unchanged(sent)
-		if found.releasing && w.announced == 0 && found.version == w.record.version {
-			w.announced = max(arrived, 1)
+		if found.version == w.record.version {
+			w.noteAnnouncement(found, arrived)
 		}
 	default:
 		next := watch{record: found, since: arrived, lease: found.item.LeaseDuration}
@@ -56,14 +56,12 @@ func (l *lock) observe(found *record, sent time.Duration, consistent bool) {
 			next.margin = next.lease/100 + 2*time.Millisecond
 		}
 		if renewals := found.renewalsSince(w.record); renewals > 0 {
-			next.phase, next.announced = w.phase, w.announced
+			next.phase, next.announced, next.announcedAt = w.phase, w.announced, w.announcedAt
 			next.phase.renewed(sent, arrived, renewals)
 		} else {
 			next.phase = newPhase(found.item.HeartbeatPeriod, next.lease, sent, arrived)
 		}
-		if found.releasing && next.announced == 0 {
-			next.announced = max(arrived, 1)
-		}
+		next.noteAnnouncement(found, arrived)
 		*w = next
 	}
 	if l.reclaim && w.record.item.Owner == l.identity && w.record.version.dialect == dialectAWS {
@@ -71,6 +69,12 @@ func (l *lock) observe(found *record, sent time.Duration, consistent bool) {
 	}
 	if l.maxClockSkew > 0 && !w.record.expiresAt.IsZero() && l.clock.Wall().Sub(w.record.expiresAt) > l.maxClockSkew {
 		w.expired = true
+	}
+}
+
+func (w *watch) noteAnnouncement(found *record, arrived time.Duration) {
+	if found.releasing && !w.announced {
+		w.announced, w.announcedAt = true, arrived
 	}
 }
 
@@ -127,19 +131,20 @@ const closePoll = 40 * time.Millisecond
 // by jitter so that waiters spread; never longer than the watched lease or a
 // PollPeriod.
 func (l *lock) nextPoll() time.Duration {
-	w := l.watch
+	w, now := l.watch, l.clock.Monotonic()
 	pause := l.poll - l.jitter(l.poll/5)
 	if w.phase.period > 0 {
-		foretold := w.phase.next(l.jitter) - l.clock.Monotonic()
+		foretold := w.phase.next(l.jitter) - now
 		if l.pollsAtWill {
 			foretold = min(foretold, pause)
 		}
 		pause = foretold
 	}
-	if w.announced != 0 {
+	if w.announced && !w.phase.missed(now) {
 		// Closely at first, since most work ends soon when told to; then less and less, so
-		// that a holder that announced and stayed, or died, costs little.
-		drained := l.clock.Monotonic() - w.announced
+		// that a holder that announced and stayed costs little. One that died costs less still:
+		// it misses a heartbeat.
+		drained := now - w.announcedAt
 		pause = max(min(pause, max(closePoll, drained/32)), 0) // the moment that was foretold may have passed
 		pause -= l.jitter(pause / 4)
 	}

@@ -45,19 +45,22 @@ func (c crashes) trial(next http.RoundTripper) (gap, error) {
 	} else {
 		pass(4*c.heartbeat + rand.N(4*c.heartbeat))
 	}
+	reads := waiter.count("GetItem")
+	sent, committed := holder.lastRenewal()
 	if c.scene == SceneEnding {
-		if err := lock.AnnounceRelease(context.Background()); err != nil {
+		if err := lock.AnnounceRelease(context.Background()); err != nil { // which is a write, and no renewal
 			return gap{}, err
 		}
 	}
-	reads := waiter.count("GetItem")
 	holder.crash()
 	at, err := x.wins(3 * c.lease)
 	if err != nil {
 		x.quit()
 		return gap{}, err
 	}
-	sent, committed := holder.lastRenewal()
+	if c.scene != SceneEnding {
+		sent, committed = holder.lastRenewal() // one may have been under way
+	}
 	return gap{at.Sub(sent), at.Sub(committed), waiter.roundTrip(), waiter.count("GetItem") - reads}, x.leave()
 }
 

@@ -216,6 +216,30 @@ func TestAnAnnouncedReleaseIsNoticedAtOnce(t *testing.T) {
 	})
 }
 
+// It costs its waiters little, and no time: the lease counts from its last heartbeat, and that it misses one tells that nothing is
+// about to be released.
+func TestAHolderThatAnnouncesAReleaseAndDiesCostsLittle(t *testing.T) {
+	for into := time.Duration(0); into < heartbeat; into += heartbeat / 7 {
+		virtually(t, func(w *world) {
+			holder, waiter := w.node("holder"), w.node("waiter")
+			holder.get()
+			done := waiter.waits()
+			w.pass(time.Minute + into)
+			last := holder.lastRenewal()
+			w.must(holder.AnnounceRelease(w.ctx) == nil, "could not announce")
+			holder.crash()
+			w.pass(time.Until(last.Add(heartbeat*5/4 + time.Second/2))) // it has missed a heartbeat by now
+			polls := waiter.wire.Count("GetItem")
+			w.must(w.until(3*theLease, waiter.believes), "nobody took over")
+			w.must(<-done == nil, "WaitForLock failed")
+			took := time.Since(last)
+			w.must(took <= theLease+theLease/20, "replaced %v after its last renewal", took)
+			polls = waiter.wire.Count("GetItem") - polls
+			w.must(polls <= 8, "%d polls after the heartbeat that it missed", polls)
+		})
+	}
+}
+
 // A poll that is answered late finds that the moment for the next one has passed already.
 func TestSlowPollsWhileAReleaseIsAnnouncedDoNoHarm(t *testing.T) {
 	for _, dies := range []bool{false, true} {

@@ -37,15 +37,19 @@ type timer struct {
 	real *time.Timer // nil while the clock stands
 }
 
+// Start is what the monotonic clock of a new Clock shows: it is below zero for longer than a test runs, since a clock may
+// count from any moment, and code that takes zero for "not yet" must not pass.
+const Start = -1000 * time.Hour
+
 // New returns a running clock whose rate is 1 and whose wall clock shows the true time.
 func New() *Clock {
 	now := time.Now()
-	c := &Clock{rate: 1, mark: now, wall: now.Round(0), running: make(chan struct{})}
+	c := &Clock{rate: 1, mark: now, mono: Start, wall: now.Round(0), running: make(chan struct{})}
 	close(c.running)
 	return c
 }
 
-// Monotonic is the time since the clock was made, without the time for which it was suspended.
+// Monotonic is Start and the time since the clock was made, without the time for which it was suspended.
 func (c *Clock) Monotonic() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -109,7 +109,7 @@ func planOf(seed uint64) *plan {
 func (p *plan) machine(d *rand.Rand, id int) machinePlan {
 	m := machinePlan{
 		rate:       aRate(d),
-		uptime:     time.Hour + time.Duration(d.Int64N(int64(time.Hour))),
+		uptime:     time.Duration(d.Int64N(int64(2*time.Hour))) - time.Hour, // it counts from any moment, so that 0 is none that code may rely on
 		wallOffset: time.Duration((d.Float64() - 0.5) * float64(time.Hour)),
 		latency:    between(d, 500*time.Microsecond, p.lease/20),
 		named:      d.IntN(2) == 0,
