@@ -16,7 +16,8 @@ type burst struct {
 
 var begun burst
 
-// firstBeat is the pause from the win at that moment to the first heartbeat.
+// firstBeat is the pause from the sending of the request that won, at about that moment, to
+// the first heartbeat.
 func (b *burst) firstBeat(at, period time.Duration) time.Duration {
 	b.mu.Lock()
 	if since := at - b.last; since < 0 || since > period {

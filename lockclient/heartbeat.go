@@ -17,7 +17,11 @@ import (
 func (t *tenure) nextBeat(at instant) *heartbeat {
 	l := t.lock
 	ctx, cancel := context.WithCancel(context.Background())
-	b := &heartbeat{tenure: t, ctx: ctx, cancel: cancel, sent: t.odometer.total, wall: t.stamp(at)}
+	b := &heartbeat{tenure: t, ctx: ctx, cancel: cancel, sent: t.odometer.total, wall: t.stamp(at), next: at.mono + l.heartbeat}
+	if at.mono < t.beatDue {
+		b.next = t.beatDue // this one is an extra: the rhythm stays
+	}
+	t.beatDue = never // until this one is settled
 	// A heartbeat that doesn't answer is not waited for: another one is sent. It is
 	// cancelled only when no answer could be of use any more.
 	remaining := l.window - (b.sent - t.renewed)
@@ -53,6 +57,7 @@ type heartbeat struct {
 	cancel context.CancelFunc
 	sent   time.Duration // the tenure's odometer before the request left
 	wall   time.Time     // the wall clock that it carries
+	next   time.Duration // the monotonic clock when the next one is due, if this one is confirmed
 
 	// Guarded by tenure.mu:
 	settled   bool // its outcome, or its silence, was acted on
@@ -135,9 +140,7 @@ func (b *heartbeat) confirmed() {
 	t.failures, t.lastFault = 0, nil
 	if !b.settled {
 		b.settled = true
-		if !t.stopped {
-			t.beatAt(b.sent + t.lock.heartbeat)
-		}
+		t.beatAt(b.next)
 	}
 	t.mu.Unlock()
 	t.lock.log.V(1).Info("heartbeat", "fencingToken", t.token, "took", at-b.sent)
@@ -159,9 +162,7 @@ func (b *heartbeat) failed(err error) {
 	t.lastFault = err
 	at := t.odometer.fold(now(t.lock.clock))
 	pause := t.lock.backoff(failures, t.lock.heartbeat)
-	if !t.stopped {
-		t.beatAt(at + pause)
-	}
+	t.beatAt(t.odometer.mark.mono + pause)
 	t.mu.Unlock()
 	t.lock.log.V(1).Info("heartbeat failed, will retry", "fencingToken", t.token, "failures", failures, "pause", pause, "error", err.Error())
 	t.lock.observers.tell(at-b.sent, err)
@@ -250,7 +251,7 @@ func (t *tenure) stopHeartbeat() {
 		t.mu.Unlock()
 		return
 	}
-	t.stopped, t.beatDue = true, never
+	t.stopped = true
 	t.mu.Unlock()
 	t.lock.log.V(1).Info("heartbeats stop", "fencingToken", t.token)
 }
@@ -264,7 +265,7 @@ func (t *tenure) resumeHeartbeat() {
 	}
 	t.stopped = false
 	t.odometer.fold(now(t.lock.clock))
-	t.beatAt(t.renewed + t.lock.heartbeat)
+	t.arm() // for the heartbeat that was due, if none is under way
 }
 
 // backoff is the pause after the n-th failure in a row, between half and all of

@@ -101,7 +101,7 @@ type tenure struct {
 
 	lost      chan struct{} // closed at the end; nil until someone asks for it
 	stopTimer func() bool   // of the next wake
-	beatDue   time.Duration // odometer at the next heartbeat; never while there is nothing to send
+	beatDue   time.Duration // the monotonic clock at the next heartbeat; never while one is unsettled
 	stopped   bool          // by StopHeartbeat
 	failures  int           // heartbeats that failed since the last confirmed one
 	lastFault error         // why the last of them failed
@@ -120,7 +120,7 @@ func (l *lock) begin(token int64, sent odometer) (*tenure, error) {
 		t.mu.Unlock()
 		return nil, fmt.Errorf("%w: lock %q was won, but the reply took %v of a lease of %v", ErrLeaseExpired, l.name, age, l.lease)
 	}
-	t.beatAt(begun.firstBeat(t.odometer.mark.mono, l.heartbeat))
+	t.beatAt(sent.mark.mono + begun.firstBeat(t.odometer.mark.mono, l.heartbeat))
 	t.mu.Unlock()
 	l.current.Store(t)
 	l.log.V(0).Info("tenure begins", "owner", l.identity, "fencingToken", token, "lease", l.lease)
@@ -142,9 +142,8 @@ func (t *tenure) holds() (bool, error) {
 // out to be too old ends here and now, so that no later jump of a clock, and no late
 // reply, revives it.
 func (t *tenure) age() (time.Duration, bool) {
-	at := now(t.lock.clock)
 	t.mu.Lock()
-	ended, age := t.ended, t.odometer.read(at)-t.renewed
+	ended, age := t.ended, t.odometer.read(now(t.lock.clock))-t.renewed
 	t.mu.Unlock()
 	if ended {
 		return 0, false
@@ -156,14 +155,25 @@ func (t *tenure) age() (time.Duration, bool) {
 	return age, true
 }
 
-// never is a reading that no odometer comes to.
-const never time.Duration = math.MaxInt64
+// never is a reading that no clock comes to.
+const never time.Duration = math.MaxInt64 / 2
 
 // beatAt sets when the next heartbeat is due; there is one chain of them, however it was
-// continued. Called with mu held, and the odometer just folded.
+// continued. It is due by the monotonic clock alone: waiters know the rhythm, and a wall
+// clock that is set must not shift it. Called with mu held, and the odometer just folded.
 func (t *tenure) beatAt(due time.Duration) {
 	t.beatDue = due
 	t.arm()
+}
+
+// beatIsDue reports whether to send a heartbeat now. One that is not due yet is sent all
+// the same where the lease has grown old without one having failed: the machine has slept.
+// Called with mu held.
+func (t *tenure) beatIsDue(at, age time.Duration) bool {
+	if t.stopped || t.beatDue == never {
+		return false
+	}
+	return at >= t.beatDue || t.failures == 0 && age >= (t.lock.heartbeat+t.lock.window)/2
 }
 
 // arm sets the timer for the next wake: the next heartbeat or the end of the window. It
@@ -175,7 +185,10 @@ func (t *tenure) arm() {
 	if t.stopTimer != nil {
 		t.stopTimer()
 	}
-	next := min(t.beatDue, t.renewed+t.lock.window) - t.odometer.total
+	next := t.renewed + t.lock.window - t.odometer.total
+	if !t.stopped {
+		next = min(next, t.beatDue-t.odometer.mark.mono)
+	}
 	pause := max(min(next, max(t.lock.heartbeat/4, 5*time.Millisecond)), 0)
 	t.stopTimer = t.lock.clock.AfterFunc(pause, t.wake)
 }
@@ -188,24 +201,21 @@ func (t *tenure) wake() {
 		return
 	}
 	at := now(t.lock.clock)
-	passed := t.odometer.fold(at)
-	if passed-t.renewed >= t.lock.window {
+	age := t.odometer.fold(at) - t.renewed
+	if age >= t.lock.window {
 		t.mu.Unlock()
 		t.end(t.expired())
 		return
 	}
-	due := passed >= t.beatDue
-	if due {
-		t.beatDue = never // until this one is settled
+	var b *heartbeat
+	if t.beatIsDue(at.mono, age) {
+		b = t.nextBeat(at)
 	}
 	t.arm()
-	if !due {
-		t.mu.Unlock()
-		return
-	}
-	b := t.nextBeat(at)
 	t.mu.Unlock()
-	b.send()
+	if b != nil {
+		b.send()
+	}
 }
 
 // expired explains an unrenewed lease.

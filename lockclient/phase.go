@@ -14,13 +14,24 @@ import "time"
 //	         after        by                 after+P  half  by+P+margin
 //	───────────┼╌╌renewal╌╌┼───────────────────┼╌╌╌╌╌╌╌┼╌╌╌╌╌╌┼┼──────►
 //	                                             poll here while wide ┘└ and here once narrow
+//
+// Two clocks drift apart, and a holder whose clock is the faster one renews ever earlier than
+// foretold, which a poll that comes after it never shows. So what is known of the moment
+// after which it renews is trusted less from period to period, and now and then the interval
+// is wide enough again for a poll in the middle of it. Where that one shows the renewal
+// already, the search goes on before the interval.
 type phase struct {
 	period    time.Duration // the holder's; 0: not recorded, and nothing can be predicted
 	tolerance time.Duration // an interval this narrow is narrow enough
 	after, by time.Duration // the renewal that is seen now was written in between
 	polled    time.Duration // when the last poll was sent
 	early     int           // polls since then that did not show the next renewal
+	settled   bool          // the interval was narrow enough once
 }
+
+// drift is the part of a period by which a renewal can come earlier from one to the next
+// without being searched for long: ten times what the quartzes of two machines differ by.
+const drift = 2000
 
 // newPhase starts from the first sight of a record, written at some time within the
 // last period if its holder is alive.
@@ -39,11 +50,15 @@ func (p *phase) renewed(sent, arrived time.Duration, n int64) {
 	ahead := time.Duration(n) * p.period
 	seen := phase{after: p.polled + ahead - p.period, by: arrived}
 	// What was known, moved on by as many periods, narrows what was seen.
-	after, by := max(seen.after, p.after+ahead), min(seen.by, p.by+ahead)
-	if by <= after { // the holder's rhythm has changed: believe what was seen
+	after, by := max(seen.after, p.after+ahead-ahead/drift), min(seen.by, p.by+ahead)
+	switch {
+	case by <= after: // the holder's rhythm has changed: believe what was seen
 		after, by = min(seen.after, arrived), arrived
+	case p.settled && p.early == 0 && arrived < p.by+ahead: // it comes earlier than was thought
+		after = max(seen.after, after-(p.by-p.after))
 	}
 	p.after, p.by, p.polled, p.early = after, by, sent, 0
+	p.settled = p.settled || p.by-p.after <= p.tolerance
 }
 
 // unchanged takes in a poll that showed no renewal.
@@ -55,9 +70,12 @@ func (p *phase) unchanged(sent time.Duration) {
 	}
 }
 
-// missed reports whether the next renewal is well overdue.
-func (p *phase) missed(now time.Duration) bool {
-	return now > p.by+p.period+min(p.period/4, time.Second)
+// overdue is for how long the next renewal has been due; 0: it isn't, or can't be foretold.
+func (p *phase) overdue(now time.Duration) time.Duration {
+	if p.period == 0 {
+		return 0
+	}
+	return max(now-(p.by+p.period), 0)
 }
 
 // next is when to poll next, on the waiter's clock.

@@ -140,12 +140,12 @@ func (l *lock) nextPoll() time.Duration {
 		}
 		pause = foretold
 	}
-	if w.announced && !w.phase.missed(now) {
+	if w.announced {
 		// Closely at first, since most work ends soon when told to; then less and less, so
-		// that a holder that announced and stayed costs little. One that died costs less still:
-		// it misses a heartbeat.
-		drained := now - w.announcedAt
-		pause = max(min(pause, max(closePoll, drained/32)), 0) // the moment that was foretold may have passed
+		// that a holder that announced and stayed costs little, and one that died and misses a
+		// heartbeat still less.
+		drained, overdue := now-w.announcedAt, w.phase.overdue(now)
+		pause = max(min(pause, max(closePoll, drained/48, overdue/4)), 0) // the moment that was foretold may have passed
 		pause -= l.jitter(pause / 4)
 	}
 	if w.over(l) {

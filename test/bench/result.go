@@ -121,7 +121,6 @@ type Scale struct {
 	Failed           int           // heartbeats without a confirmation
 	Lost             int           // tenures that ended
 	Lateness         []time.Duration
-	FirstLate        time.Duration // latest first heartbeat after its lock was won, less one period
 	CPU              time.Duration // of the process, in the window
 	NewConnections   int           // in the window
 	OpenConnections  int           // at its end

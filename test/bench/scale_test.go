@@ -75,7 +75,6 @@ type member struct {
 	acquired time.Time // when the write that won was sent
 	last     time.Time // when the last confirmed heartbeat was sent
 	lateness []time.Duration
-	first    time.Duration // lateness of the first, counted from acquired + period
 	sent     int
 	failed   int
 }
@@ -90,9 +89,7 @@ func (m *member) beat(period, took time.Duration, err error) {
 		m.failed++
 		return
 	}
-	if m.last.IsZero() {
-		m.first = sent.Sub(m.acquired) - period
-	} else {
+	if !m.last.IsZero() {
 		m.lateness = append(m.lateness, sent.Sub(m.last)-period)
 	}
 	m.last = sent
@@ -202,7 +199,6 @@ func holdMany(c crowd) (Scale, error) {
 	for _, m := range members {
 		m.mu.Lock()
 		result.Lateness = append(result.Lateness, m.lateness...)
-		result.FirstLate = max(result.FirstLate, m.first)
 		result.Failed += m.failed
 		m.mu.Unlock()
 		if held, _ := m.lock.HasLock(); !held {

@@ -45,6 +45,47 @@ func TestSmallWallJumpsCostALiveHolderNothing(t *testing.T) {
 	})
 }
 
+// Waiters know a holder's rhythm and poll just after each of its heartbeats. One that came early for good would be seen late for
+// good, and a crash noticed as much later.
+func TestAWallClockThatIsSetDoesNotShiftTheRhythmOfTheHeartbeats(t *testing.T) {
+	for _, step := range []time.Duration{time.Second, 2 * time.Second, 6 * time.Second, -time.Hour} {
+		t.Run(step.String(), func(t *testing.T) {
+			virtually(t, func(w *world) {
+				holder, waiter := w.node("holder"), w.node("waiter")
+				holder.get()
+				waiter.waits()
+				w.passWatching(time.Minute)
+				w.pass(time.Until(holder.lastRenewal().Add(heartbeat + heartbeat/10)))
+				holder.clock.JumpWall(step)
+				w.passWatching(3 * heartbeat)
+				last := holder.lastRenewal()
+				w.must(time.Since(last) <= heartbeat, "its heartbeats have stopped")
+				holder.crash()
+				w.must(w.until(2*theLease, waiter.believes), "nobody took over")
+				w.must(time.Since(last) <= theLease+theLease/20, "replaced %v after its last renewal", time.Since(last))
+			})
+		})
+	}
+}
+
+// A machine that slept for less than its lease has missed the moment of its heartbeat, and hears of it when it wakes.
+func TestAHeartbeatThatWasSleptThroughIsSentSoonAfterWaking(t *testing.T) {
+	virtually(t, func(w *world) {
+		holder := w.node("holder")
+		token := holder.get()
+		w.pass(time.Until(holder.lastRenewal().Add(heartbeat / 10)))
+		holder.clock.Suspend()
+		w.pass(theLease * 8 / 10)
+		holder.clock.Resume()
+		woke := time.Now()
+		w.pass(heartbeat / 3)
+		w.must(holder.lastRenewal().After(woke), "none was sent within %v after waking", heartbeat/3)
+		w.pass(time.Minute)
+		now, _ := holder.FencingToken()
+		w.must(now == token, "the holder lost its lock: %v", holder.LockError())
+	})
+}
+
 func TestAWallClockSetForwardPastTheLeaseEndsTheTenure(t *testing.T) {
 	virtually(t, func(w *world) {
 		holder := w.node("holder")

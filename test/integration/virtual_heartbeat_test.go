@@ -278,6 +278,40 @@ func TestHoweverOftenTheLockIsGotThereIsOneChainOfHeartbeats(t *testing.T) {
 	})
 }
 
+// Also where each answer takes longer than half a period, so that no two heartbeats ever meet.
+func TestHeartbeatsThatAreResumedBeforeOneIsAnsweredAreOneChainStill(t *testing.T) {
+	virtually(t, func(w *world) {
+		holder := w.node("holder")
+		holder.get()
+		holder.wire.SetHook(wire.Every(wire.Heartbeat, wire.DelayReply(heartbeat*3/5)))
+		w.pass(2*heartbeat + heartbeat/2) // one is under way
+		holder.StopHeartbeat()
+		holder.get()
+		holder.wire.Reset()
+		w.pass(20 * heartbeat)
+		sent := holder.wire.Kinds()[wire.Heartbeat]
+		w.must(sent >= 19 && sent <= 21, "%d heartbeats in 20 periods", sent)
+	})
+}
+
+func TestHeartbeatsThatAreStoppedAndResumedOverAndOverKeepTheirPauses(t *testing.T) {
+	virtually(t, func(w *world) {
+		holder := w.node("holder")
+		holder.get()
+		w.pass(2 * heartbeat)
+		holder.cutOff()
+		w.pass(time.Until(holder.lastRenewal().Add(heartbeat)))
+		holder.wire.Reset()
+		for range 2000 {
+			holder.StopHeartbeat()
+			holder.get()
+			w.pass(time.Millisecond)
+		}
+		sent := holder.wire.Kinds()[wire.Heartbeat]
+		w.must(sent >= 2 && sent <= 12, "%d heartbeats in two seconds that all fail", sent)
+	})
+}
+
 // An operator may do what nobody else can. The holder notices at its next heartbeat and never overwrites.
 func TestAnItemDeletedOrEditedByHandEndsTheTenure(t *testing.T) {
 	edits := map[string]func(w *world){

@@ -72,8 +72,8 @@ var mutants = []mutant{
 		"if !refused {\n\t\tb.failed(err)",
 		"if !refused {\n\t\tt.end(lostTo(t.lock.name, decodeRecord(nil), err))"),
 	one("a failed heartbeat is not repeated", heartbeat,
-		"if !t.stopped {\n\t\tt.beatAt(at + pause)",
-		"if false {\n\t\tt.beatAt(at + pause)"),
+		"t.beatAt(t.odometer.mark.mono + pause)",
+		"_ = pause"),
 
 	one("watch counted from the send", wait,
 		"next := watch{record: found, since: arrived,",
@@ -130,9 +130,9 @@ var mutants = []mutant{
 		"case <-ctx.Done():\n\t}\n\tif patience",
 		"case <-make(chan struct{}):\n\t}\n\tif patience"),
 
-	one("a heartbeat stays due until it is answered", lease,
+	one("a heartbeat stays due until it is answered", heartbeat,
 		"t.beatDue = never // until",
-		"_ = due // until"),
+		"// until"),
 	one("heartbeat on no condition but the owner", store,
 		"e.condition = ours(e) + \" AND (attr",
 		`e.condition = e.name(attrOwner) + " = " + bindOwner + " AND " + `+anyToken+` + " AND (attr`),
