@@ -35,7 +35,7 @@ type DynamoDBLockClient struct {
 	LeaseDuration time.Duration
 
 	// HeartbeatPeriod is the time between renewals of a held lock, a millisecond or more
-	// and at most half of LeaseDuration. 0: LeaseDuration / 3.
+	// and at most half of LeaseDuration. 0: a third of LeaseDuration, in whole milliseconds.
 	HeartbeatPeriod time.Duration
 
 	// TableName is the DynamoDB table (see EnsureTable). Required.

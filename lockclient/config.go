@@ -64,7 +64,8 @@ func newLock(c *DynamoDBLockClient) (*lock, error) {
 	}
 	heartbeat := c.HeartbeatPeriod
 	if heartbeat == 0 {
-		heartbeat = c.LeaseDuration / 3
+		// Whole milliseconds, which the record can say: waiters foretell heartbeats by it.
+		heartbeat = max((c.LeaseDuration / 3).Truncate(time.Millisecond), min(c.LeaseDuration/3, time.Millisecond))
 	}
 	switch {
 	case c.LeaseDuration <= 0:

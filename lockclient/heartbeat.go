@@ -17,10 +17,7 @@ import (
 func (t *tenure) nextBeat(at instant) *heartbeat {
 	l := t.lock
 	ctx, cancel := context.WithCancel(context.Background())
-	b := &heartbeat{tenure: t, ctx: ctx, cancel: cancel, sent: t.odometer.total, wall: t.stamp(at), next: at.mono + l.heartbeat}
-	if at.mono < t.beatDue {
-		b.next = t.beatDue // this one is an extra: the rhythm stays
-	}
+	b := &heartbeat{tenure: t, ctx: ctx, cancel: cancel, sent: t.odometer.total, wall: t.stamp(at), next: t.nextInRhythm()}
 	t.beatDue = never // until this one is settled
 	// A heartbeat that doesn't answer is not waited for: another one is sent. It is
 	// cancelled only when no answer could be of use any more.

@@ -101,7 +101,9 @@ type tenure struct {
 
 	lost      chan struct{} // closed at the end; nil until someone asks for it
 	stopTimer func() bool   // of the next wake
-	beatDue   time.Duration // the monotonic clock at the next heartbeat; never while one is unsettled
+	rhythm    time.Duration // a moment of the heartbeats' rhythm on the monotonic clock, not later than now
+	beatDue   time.Duration // the next heartbeat, on the monotonic clock; never while one is unsettled
+	ahead     time.Duration // by how much the odometer was ahead of that clock when it was set
 	stopped   bool          // by StopHeartbeat
 	failures  int           // heartbeats that failed since the last confirmed one
 	lastFault error         // why the last of them failed
@@ -120,7 +122,9 @@ func (l *lock) begin(token int64, sent odometer) (*tenure, error) {
 		t.mu.Unlock()
 		return nil, fmt.Errorf("%w: lock %q was won, but the reply took %v of a lease of %v", ErrLeaseExpired, l.name, age, l.lease)
 	}
-	t.beatAt(sent.mark.mono + begun.firstBeat(t.odometer.mark.mono, l.heartbeat))
+	first := sent.mark.mono + begun.firstBeat(t.odometer.mark.mono, l.heartbeat)
+	t.rhythm = first - l.heartbeat
+	t.beatAt(first)
 	t.mu.Unlock()
 	l.current.Store(t)
 	l.log.V(0).Info("tenure begins", "owner", l.identity, "fencingToken", token, "lease", l.lease)
@@ -159,21 +163,36 @@ func (t *tenure) age() (time.Duration, bool) {
 const never time.Duration = math.MaxInt64 / 2
 
 // beatAt sets when the next heartbeat is due; there is one chain of them, however it was
-// continued. It is due by the monotonic clock alone: waiters know the rhythm, and a wall
-// clock that is set must not shift it. Called with mu held, and the odometer just folded.
+// continued. Called with mu held, and the odometer just folded.
 func (t *tenure) beatAt(due time.Duration) {
-	t.beatDue = due
+	t.beatDue, t.ahead = due, t.odometer.total-t.odometer.mark.mono
 	t.arm()
 }
 
-// beatIsDue reports whether to send a heartbeat now. One that is not due yet is sent all
-// the same where the lease has grown old without one having failed: the machine has slept.
-// Called with mu held.
-func (t *tenure) beatIsDue(at, age time.Duration) bool {
+// beatIsDue reports whether to send a heartbeat now. Those of the rhythm are due by the
+// monotonic clock alone: waiters know it, and a wall clock that is set must not shift it.
+// But a machine that has slept sends one soon after it wakes, where it had to repeat one or
+// its lease has grown old. Called with mu held, and the odometer just folded.
+func (t *tenure) beatIsDue() bool {
 	if t.stopped || t.beatDue == never {
 		return false
 	}
-	return at >= t.beatDue || t.failures == 0 && age >= (t.lock.heartbeat+t.lock.window)/2
+	at := t.odometer.mark.mono
+	slept := t.odometer.total - at - t.ahead
+	if t.failures > 0 {
+		return at+slept >= t.beatDue
+	}
+	age := t.odometer.total - t.renewed
+	return at >= t.beatDue || slept > 0 && age >= (t.lock.heartbeat+t.lock.window)/2
+}
+
+// nextInRhythm is the moment after this one at which waiters look for a heartbeat. One that
+// is late, is repeated, or is an extra shifts nothing. Called with mu held, and the odometer
+// just folded.
+func (t *tenure) nextInRhythm() time.Duration {
+	at := t.odometer.mark.mono
+	t.rhythm = at - (at-t.rhythm)%t.lock.heartbeat
+	return t.rhythm + t.lock.heartbeat
 }
 
 // arm sets the timer for the next wake: the next heartbeat or the end of the window. It
@@ -208,7 +227,7 @@ func (t *tenure) wake() {
 		return
 	}
 	var b *heartbeat
-	if t.beatIsDue(at.mono, age) {
+	if t.beatIsDue() {
 		b = t.nextBeat(at)
 	}
 	t.arm()

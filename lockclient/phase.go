@@ -25,6 +25,7 @@ type phase struct {
 	tolerance time.Duration // an interval this narrow is narrow enough
 	after, by time.Duration // the renewal that is seen now was written in between
 	polled    time.Duration // when the last poll was sent
+	travel    time.Duration // what the last poll that showed a renewal took
 	early     int           // polls since then that did not show the next renewal
 	settled   bool          // the interval was narrow enough once
 }
@@ -42,31 +43,45 @@ func newPhase(period, lease, sent, arrived time.Duration) phase {
 		after:     arrived - period,
 		by:        arrived,
 		polled:    sent,
+		travel:    arrived - sent,
 	}
 }
 
 // renewed takes in a poll that showed n renewals more than the one before.
 func (p *phase) renewed(sent, arrived time.Duration, n int64) {
 	ahead := time.Duration(n) * p.period
-	seen := phase{after: p.polled + ahead - p.period, by: arrived}
-	// What was known, moved on by as many periods, narrows what was seen.
-	after, by := max(seen.after, p.after+ahead-ahead/drift), min(seen.by, p.by+ahead)
-	switch {
-	case by <= after: // the holder's rhythm has changed: believe what was seen
-		after, by = min(seen.after, arrived), arrived
-	case p.settled && p.early == 0 && arrived < p.by+ahead: // it comes earlier than was thought
-		after = max(seen.after, after-(p.by-p.after))
+	seen := p.polled + ahead - p.period // the n-th came after this
+	if seen >= arrived {
+		seen = arrived - p.period // or so it would, but our clock stood still, or some were extras
 	}
-	p.after, p.by, p.polled, p.early = after, by, sent, 0
-	p.settled = p.settled || p.by-p.after <= p.tolerance
+	foretold := phase{after: p.after + ahead - ahead/drift, by: p.by + ahead}
+	// What was known, moved on by as many periods, narrows what was seen.
+	after, by := max(seen, foretold.after), min(arrived, foretold.by)
+	switch {
+	case by <= after && seen-foretold.by > p.tolerance:
+		// One renewal was late: it had to be repeated, or its commit took long. The next one
+		// comes where the rhythm has it, unless the rhythm has changed.
+		after, by, p.settled = max(foretold.after, arrived-p.period), arrived, false
+	case by <= after: // a rhythm that is not quite the recorded one: believe what was seen
+		after, by, p.settled = seen, arrived, false
+	case p.settled && p.early == 0 && arrived < foretold.by: // it comes earlier than was thought
+		after = max(seen, after-(p.by-p.after))
+	}
+	p.after, p.by, p.polled, p.travel, p.early = after, by, sent, arrived-sent, 0
+	p.settled = p.settled || !p.isWide()
 }
 
-// unchanged takes in a poll that showed no renewal.
+// isWide reports whether the interval can be narrowed: a poll in the middle of one that is
+// hardly longer than the way there and back tells nothing.
+func (p *phase) isWide() bool { return p.by-p.after > max(p.tolerance, 3*p.travel) }
+
+// unchanged takes in a poll that showed no renewal. One that was sent when the renewal was
+// overdue says nothing of the rhythm.
 func (p *phase) unchanged(sent time.Duration) {
 	p.polled = sent
 	p.early++
-	if earlier := sent - p.period; earlier > p.after {
-		p.after = min(earlier, p.by)
+	if earlier := sent - p.period; earlier > p.after && earlier < p.by {
+		p.after = earlier
 	}
 }
 
@@ -83,7 +98,7 @@ func (p *phase) next(jitter func(upTo time.Duration) time.Duration) time.Duratio
 	margin := p.tolerance/2 + jitter(p.tolerance/2)
 	due := p.by + p.period
 	switch {
-	case p.early == 0 && p.by-p.after > p.tolerance:
+	case p.early == 0 && p.isWide():
 		return p.after + (p.by-p.after)/2 + p.period
 	case p.polled < due:
 		return due + margin

@@ -145,7 +145,7 @@ func (l *lock) nextPoll() time.Duration {
 		// that a holder that announced and stayed costs little, and one that died and misses a
 		// heartbeat still less.
 		drained, overdue := now-w.announcedAt, w.phase.overdue(now)
-		pause = max(min(pause, max(closePoll, drained/48, overdue/4)), 0) // the moment that was foretold may have passed
+		pause = max(min(pause, max(closePoll, drained/48, min(drained, overdue)/4)), 0) // the moment that was foretold may have passed
 		pause -= l.jitter(pause / 4)
 	}
 	if w.over(l) {

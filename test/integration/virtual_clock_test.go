@@ -86,6 +86,27 @@ func TestAHeartbeatThatWasSleptThroughIsSentSoonAfterWaking(t *testing.T) {
 	})
 }
 
+// The network is often gone before a machine goes to sleep, and back when it wakes.
+func TestAHeartbeatThatMustBeRepeatedIsSentSoonAfterWaking(t *testing.T) {
+	for asleep := 5 * time.Second; asleep <= 8*time.Second; asleep += 250 * time.Millisecond {
+		virtually(t, func(w *world) {
+			holder := w.node("holder")
+			token := holder.get()
+			w.pass(20 * time.Second)
+			last := holder.lastRenewal()
+			holder.cutOff()
+			w.pass(time.Until(last.Add(asleep)))
+			holder.clock.Suspend()
+			holder.wire.SetHook(nil)
+			w.pass(time.Until(last.Add(theLease * 9 / 10)))
+			holder.clock.Resume()
+			w.pass(time.Minute)
+			now, _ := holder.FencingToken()
+			w.must(now == token, "asleep from %v on: the holder lost its lock: %v", asleep, holder.LockError())
+		})
+	}
+}
+
 func TestAWallClockSetForwardPastTheLeaseEndsTheTenure(t *testing.T) {
 	virtually(t, func(w *world) {
 		holder := w.node("holder")

@@ -200,6 +200,31 @@ func TestAReleaseIsNoticedWithinOneOfTheHoldersPeriods(t *testing.T) {
 	})
 }
 
+// What is repeated shows waiters one write in place of another, and must not shift the rhythm by which they poll.
+func TestAHeartbeatThatWasRepeatedMakesNoCrashNoticedLate(t *testing.T) {
+	for name, fault := range map[string]wire.Fault{
+		"refused": wire.Refuse(), "its reply lost": wire.DropReply(), "slow": wire.Delay(time.Second / 2), "hanging": wire.Hang(),
+		"unanswered": wire.DelayReply(2 * theLease),
+	} {
+		t.Run(name, func(t *testing.T) {
+			virtually(t, func(w *world) {
+				const period = theLease / 2 // so that one without an answer is repeated before the next is due
+				holder, waiter := w.node("holder", func(c *lockclient.DynamoDBLockClient) { c.HeartbeatPeriod = period }), w.node("waiter")
+				holder.get()
+				waiter.waits()
+				w.passWatching(time.Minute)
+				holder.wire.SetHook(wire.Nth(wire.Heartbeat, 1, fault))
+				w.pass(6 * period)
+				last := holder.lastRenewal()
+				w.must(time.Since(last) <= period, "its heartbeats have stopped")
+				holder.crash()
+				w.must(w.until(2*theLease, waiter.believes), "nobody took over")
+				w.must(time.Since(last) <= theLease+theLease/20, "replaced %v after its last renewal", time.Since(last))
+			})
+		})
+	}
+}
+
 func TestAnAnnouncedReleaseIsNoticedAtOnce(t *testing.T) {
 	virtually(t, func(w *world) {
 		holder, waiter := w.node("holder"), w.node("waiter")
