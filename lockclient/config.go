@@ -77,9 +77,9 @@ func newLock(c *DynamoDBLockClient) (*lock, error) {
 	}
 	switch {
 	case c.HeartbeatPeriod < 0:
-		refuse("HeartbeatPeriod", c.HeartbeatPeriod, "give a positive duration, or 0 for LeaseDuration / 3")
+		refuse("HeartbeatPeriod", c.HeartbeatPeriod, "give a positive duration, or 0 for a third of LeaseDuration")
 	case tooShort(c.HeartbeatPeriod):
-		refuse("HeartbeatPeriod", c.HeartbeatPeriod, "give a millisecond or more (5 is 5 ns, 5 * time.Second is 5 s), or 0 for LeaseDuration / 3")
+		refuse("HeartbeatPeriod", c.HeartbeatPeriod, "give a millisecond or more (5 is 5 ns, 5 * time.Second is 5 s), or 0 for a third of LeaseDuration")
 	case c.LeaseDuration > 0 && heartbeat > c.LeaseDuration/2:
 		refuse("HeartbeatPeriod", heartbeat,
 			fmt.Sprintf("give at most half of LeaseDuration, %v, so that one failed heartbeat costs nothing", c.LeaseDuration/2))

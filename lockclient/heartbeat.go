@@ -22,12 +22,23 @@ func (t *tenure) nextBeat(at instant) *heartbeat {
 	// A heartbeat that doesn't answer is not waited for: another one is sent. It is
 	// cancelled only when no answer could be of use any more.
 	remaining := l.window - (b.sent - t.renewed)
-	patience := min(max(remaining/2, l.heartbeat/8, 5*time.Millisecond), 5*time.Second, remaining)
+	b.patience = min(max(remaining/2, l.heartbeat/8, 5*time.Millisecond), 5*time.Second, remaining)
+	b.grace = remaining - b.patience
 	t.inFlight = append(t.inFlight, b)
-	b.stopGuard = l.clock.AfterFunc(patience, func() {
-		b.overdue(remaining-patience, fmt.Errorf("%w: heartbeat after %v", errAttemptTimeout, patience))
-	})
+	b.stopGuard = l.clock.AfterFunc(b.patience, b.overdue)
 	return b
+}
+
+// hungBeats are the heartbeats that are overdue by the odometer though not yet by the timer
+// that guards them: the machine has slept. Called with mu held, and the odometer just folded.
+func (t *tenure) hungBeats() []*heartbeat {
+	var hung []*heartbeat
+	for _, b := range t.inFlight {
+		if !b.settled && t.odometer.total-b.sent > b.patience {
+			hung = append(hung, b)
+		}
+	}
+	return hung
 }
 
 // send sends it and acts on the answer.
@@ -56,6 +67,9 @@ type heartbeat struct {
 	wall   time.Time     // the wall clock that it carries
 	next   time.Duration // the monotonic clock when the next one is due, if this one is confirmed
 
+	patience time.Duration // when it has no answer then, another one is sent
+	grace    time.Duration // and so much later it is cancelled
+
 	// Guarded by tenure.mu:
 	settled   bool // its outcome, or its silence, was acted on
 	landed    bool // it has an answer
@@ -63,13 +77,14 @@ type heartbeat struct {
 }
 
 // overdue has another heartbeat sent, and this one cancelled in a while.
-func (b *heartbeat) overdue(grace time.Duration, err error) {
-	b.failed(err)
+func (b *heartbeat) overdue() {
+	b.failed(fmt.Errorf("%w: heartbeat after %v", errAttemptTimeout, b.patience))
 	t := b.tenure
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !b.landed {
-		b.stopGuard = t.lock.clock.AfterFunc(grace, b.cancel)
+		b.stopGuard()
+		b.stopGuard = t.lock.clock.AfterFunc(b.grace, b.cancel)
 	}
 }
 

@@ -103,7 +103,7 @@ type tenure struct {
 	stopTimer func() bool   // of the next wake
 	rhythm    time.Duration // a moment of the heartbeats' rhythm on the monotonic clock, not later than now
 	beatDue   time.Duration // the next heartbeat, on the monotonic clock; never while one is unsettled
-	ahead     time.Duration // by how much the odometer was ahead of that clock when it was set
+	ahead     time.Duration // by how much the odometer was ahead of that clock when beatDue was set
 	stopped   bool          // by StopHeartbeat
 	failures  int           // heartbeats that failed since the last confirmed one
 	lastFault error         // why the last of them failed
@@ -171,19 +171,16 @@ func (t *tenure) beatAt(due time.Duration) {
 
 // beatIsDue reports whether to send a heartbeat now. Those of the rhythm are due by the
 // monotonic clock alone: waiters know it, and a wall clock that is set must not shift it.
-// But a machine that has slept sends one soon after it wakes, where it had to repeat one or
-// its lease has grown old. Called with mu held, and the odometer just folded.
+// What must be repeated is due by the odometer, and where the lease has grown old all the
+// same, the machine has slept. Called with mu held, and the odometer just folded.
 func (t *tenure) beatIsDue() bool {
 	if t.stopped || t.beatDue == never {
 		return false
 	}
-	at := t.odometer.mark.mono
-	slept := t.odometer.total - at - t.ahead
 	if t.failures > 0 {
-		return at+slept >= t.beatDue
+		return t.odometer.total-t.ahead >= t.beatDue
 	}
-	age := t.odometer.total - t.renewed
-	return at >= t.beatDue || slept > 0 && age >= (t.lock.heartbeat+t.lock.window)/2
+	return t.odometer.mark.mono >= t.beatDue || t.odometer.total-t.renewed >= (t.lock.heartbeat+t.lock.window)/2
 }
 
 // nextInRhythm is the moment after this one at which waiters look for a heartbeat. One that
@@ -226,12 +223,16 @@ func (t *tenure) wake() {
 		t.end(t.expired())
 		return
 	}
+	hung := t.hungBeats()
 	var b *heartbeat
 	if t.beatIsDue() {
 		b = t.nextBeat(at)
 	}
 	t.arm()
 	t.mu.Unlock()
+	for _, other := range hung {
+		other.overdue()
+	}
 	if b != nil {
 		b.send()
 	}

@@ -28,6 +28,7 @@ type phase struct {
 	travel    time.Duration // what the last poll that showed a renewal took
 	early     int           // polls since then that did not show the next renewal
 	settled   bool          // the interval was narrow enough once
+	late      bool          // the renewal that is seen now came later than the rhythm has it
 }
 
 // drift is the part of a period by which a renewal can come earlier from one to the next
@@ -51,23 +52,27 @@ func newPhase(period, lease, sent, arrived time.Duration) phase {
 func (p *phase) renewed(sent, arrived time.Duration, n int64) {
 	ahead := time.Duration(n) * p.period
 	seen := p.polled + ahead - p.period // the n-th came after this
-	if seen >= arrived {
-		seen = arrived - p.period // or so it would, but our clock stood still, or some were extras
-	}
 	foretold := phase{after: p.after + ahead - ahead/drift, by: p.by + ahead}
 	// What was known, moved on by as many periods, narrows what was seen.
 	after, by := max(seen, foretold.after), min(arrived, foretold.by)
+	late := by <= after && seen-foretold.by > p.tolerance
 	switch {
-	case by <= after && seen-foretold.by > p.tolerance:
-		// One renewal was late: it had to be repeated, or its commit took long. The next one
-		// comes where the rhythm has it, unless the rhythm has changed.
+	case foretold.after >= arrived:
+		// More of them than there was time for: our clock stood still, or one was repeated.
+		after, by, p.settled = arrived-p.period, arrived, false
+	case late && !p.late:
+		// It had to be repeated, or its commit took long. The next one comes where the rhythm
+		// has it.
+		missed := (arrived - foretold.by).Truncate(p.period)
+		after, by = foretold.after+missed, foretold.by+missed
+	case late: // two in a row: the rhythm has changed
 		after, by, p.settled = max(foretold.after, arrived-p.period), arrived, false
 	case by <= after: // a rhythm that is not quite the recorded one: believe what was seen
 		after, by, p.settled = seen, arrived, false
 	case p.settled && p.early == 0 && arrived < foretold.by: // it comes earlier than was thought
 		after = max(seen, after-(p.by-p.after))
 	}
-	p.after, p.by, p.polled, p.travel, p.early = after, by, sent, arrived-sent, 0
+	p.after, p.by, p.polled, p.travel, p.early, p.late = after, by, sent, arrived-sent, 0, late
 	p.settled = p.settled || !p.isWide()
 }
 

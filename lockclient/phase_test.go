@@ -132,21 +132,30 @@ func TestPollsFollowAHolderWhoseClockIsFasterOrSlower(t *testing.T) {
 	}
 }
 
-// A heartbeat that had to be repeated, or whose commit took long, is followed by one where the rhythm has it.
-func TestPollsFindTheRhythmAgainAfterALateHeartbeat(t *testing.T) {
-	for _, odds := range []int{1000, 100} {
-		for _, late := range []time.Duration{40 * time.Millisecond, 300 * time.Millisecond, 700 * time.Millisecond} {
-			t.Run(fmt.Sprintf("%v one time in %d", late, odds), func(t *testing.T) {
-				h := holderRun{period: time.Second, recorded: time.Second, lease: 3 * time.Second,
-					lateness: upTo(0), travel: upTo(5 * time.Millisecond), heartbeats: 10_000,
-					alone: func() time.Duration {
-						if rand.N(odds) == 0 {
-							return late
-						}
-						return rand.N(2 * time.Millisecond)
-					}}
-				h.judge(t, 0.02, 0.05+float64(late)/float64(h.lease)/2, 1.25)
-			})
+// A heartbeat that had to be repeated, or whose commit took long, is followed by one where the rhythm has it; they come alone or
+// several in a row.
+func TestPollsKeepToTheRhythmThroughLateHeartbeats(t *testing.T) {
+	for _, odds := range []int{1000, 100, 40} {
+		for _, inARow := range []int{1, 2, 3} {
+			for _, late := range []time.Duration{40 * time.Millisecond, 300 * time.Millisecond, 700 * time.Millisecond} {
+				t.Run(fmt.Sprintf("%d of up to %v one time in %d", inARow, late, odds), func(t *testing.T) {
+					left := 0
+					h := holderRun{period: time.Second, recorded: time.Second, lease: 3 * time.Second,
+						lateness: upTo(0), travel: upTo(5 * time.Millisecond), heartbeats: 10_000,
+						alone: func() time.Duration {
+							if left == 0 && rand.N(odds*inARow) == 0 {
+								left = inARow
+							}
+							if left == 0 {
+								return rand.N(2 * time.Millisecond)
+							}
+							left--
+							return late/2 + rand.N(late/2)
+						}}
+					// What is late itself is seen early enough, but not at once.
+					h.judge(t, 0.02, 0.05+float64(late)/float64(h.lease)*3/4, 1.25)
+				})
+			}
 		}
 	}
 }

@@ -151,7 +151,8 @@ func (r *Company) silence(t *testing.T, size int) {
 	ended := make(chan time.Duration, size)
 	inBubble(t, size, func(c *company) {
 		pass(2 * companyHeartbeat)
-		c.node.crash() // whatever is sent from now on hangs
+		c.node.crash()               // whatever is sent from now on hangs
+		pass(100 * time.Millisecond) // what was answered before arrives
 		before := c.node.count("UpdateItem")
 		for _, lock := range c.locks {
 			go func() {

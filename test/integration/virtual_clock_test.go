@@ -88,21 +88,67 @@ func TestAHeartbeatThatWasSleptThroughIsSentSoonAfterWaking(t *testing.T) {
 
 // The network is often gone before a machine goes to sleep, and back when it wakes.
 func TestAHeartbeatThatMustBeRepeatedIsSentSoonAfterWaking(t *testing.T) {
-	for asleep := 5 * time.Second; asleep <= 8*time.Second; asleep += 250 * time.Millisecond {
-		virtually(t, func(w *world) {
-			holder := w.node("holder")
-			token := holder.get()
-			w.pass(20 * time.Second)
-			last := holder.lastRenewal()
-			holder.cutOff()
-			w.pass(time.Until(last.Add(asleep)))
-			holder.clock.Suspend()
-			holder.wire.SetHook(nil)
-			w.pass(time.Until(last.Add(theLease * 9 / 10)))
-			holder.clock.Resume()
-			w.pass(time.Minute)
-			now, _ := holder.FencingToken()
-			w.must(now == token, "asleep from %v on: the holder lost its lock: %v", asleep, holder.LockError())
+	for name, fault := range map[string]wire.Fault{"refused": wire.Refuse(), "hanging": wire.Hang()} {
+		for asleep := 4 * time.Second; asleep <= 7*time.Second; asleep += 250 * time.Millisecond {
+			t.Run(name, func(t *testing.T) {
+				virtually(t, func(w *world) {
+					holder := w.node("holder")
+					token := holder.get()
+					w.pass(20 * time.Second)
+					last := holder.lastRenewal()
+					holder.wire.SetHook(wire.Every(wire.Heartbeat, fault))
+					w.pass(time.Until(last.Add(asleep)))
+					holder.clock.Suspend()
+					holder.wire.SetHook(nil)
+					w.pass(time.Until(last.Add(theLease * 9 / 10)))
+					holder.clock.Resume()
+					w.pass(time.Minute)
+					now, _ := holder.FencingToken()
+					w.must(now == token, "asleep from %v on: the holder lost its lock: %v", asleep, holder.LockError())
+				})
+			})
+		}
+	}
+}
+
+// The answer was there when the machine woke, and the lease already old.
+func TestAMachineThatSleptDuringARequestRenewsSoonAfterWaking(t *testing.T) {
+	for kind, asleep := range map[wire.Kind]time.Duration{wire.Acquire: 8 * time.Second, wire.Heartbeat: 6 * time.Second} {
+		t.Run(string(kind), func(t *testing.T) {
+			virtually(t, func(w *world) {
+				holder := w.node("holder")
+				answeredOnWaking := func(ctx ctx, c *wire.Call) (reply, error) {
+					r, err := c.Deliver(ctx)
+					if err == nil {
+						err = holder.clock.AwaitRunning(ctx)
+					}
+					return r, err
+				}
+				if kind == wire.Heartbeat {
+					holder.get()
+					w.pass(20 * time.Second)
+					w.pass(time.Until(holder.lastRenewal().Add(heartbeat - time.Millisecond)))
+				}
+				sent := holder.wire.Kinds()[kind]
+				holder.wire.SetHook(wire.Nth(kind, 1, answeredOnWaking))
+				if kind == wire.Acquire {
+					w.waiting.Go(func() { _, _ = holder.GetLock() })
+				}
+				w.pass(2 * time.Millisecond) // it has left
+				w.must(holder.wire.Kinds()[kind] == sent+1, "it has not left")
+				holder.clock.Suspend()
+				w.pass(asleep)
+				holder.clock.Resume()
+				w.pass(heartbeat / 10)
+				token, held := holder.FencingToken()
+				w.must(held, "lost: %v", holder.LockError())
+				w.pass(heartbeat / 3)
+				age, _ := holder.LeaseAge()
+				w.must(age < heartbeat/2, "%v after the machine woke the lease was renewed %v ago", heartbeat/3, age)
+				w.pass(time.Minute)
+				now, _ := holder.FencingToken()
+				w.must(now == token, "the holder lost its lock: %v", holder.LockError())
+			})
 		})
 	}
 }
