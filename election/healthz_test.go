@@ -89,8 +89,11 @@ var _ = Describe("The health check", func() {
 		w.at(time.Second)
 		a.clock.Suspend()
 		w.at(time.Hour)
+		a.elector.mu.Lock()
+		term := a.elector.term // which ends when it is looked at
+		a.elector.mu.Unlock()
 		w.Expect(a.elector.Check(0)).To(Succeed(), "at the very moment it is noticed")
-		w.Expect(a.elector.term.lostAt.Load()).NotTo(BeNil())
+		w.Expect(term.lostAt.Load()).NotTo(BeNil())
 		a.clock.resume()
 		w.Expect(a.stop()).To(Succeed())
 	})

@@ -136,8 +136,7 @@ func (f *findings) writeFailover(p *page) {
 	p.table(rows...)
 	p.say("\nA waiter that has come just before the crash doesn't know when the record was written, and has to watch it for a whole lease from then on.")
 	p.say("The round trip is the median; where it is 20 ms, each way takes 5 to 15 ms at random. Reads are the waiter's, of half a unit, from the crash to")
-	p.say("its win: a holder that is late is looked for with growing gaps, and one that had announced a release more closely, but no longer than its lease. An")
-	p.say("announcement renews the lease out of turn, and so is seen later than a heartbeat.")
+	p.say("its win: a holder that is late is looked for with growing gaps, which are smaller where it had announced a release.")
 }
 
 func (f *findings) writeHandover(p *page) {
@@ -258,7 +257,6 @@ func (f *findings) writeStall(p *page) {
 			short(bench.Quantile(c.SilentLate, 0.5)), short(bench.Quantile(c.SilentLate, 1)), fmt.Sprint(c.SilentInFlight)})
 	}
 	p.table(rows...)
-	p.say("\nThe end in virtual time is early rather than late where the last heartbeat was confirmed after the endpoint's silence had begun.")
 }
 
 func (f *findings) writeCost(p *page) {
