@@ -239,6 +239,9 @@ func (v view) Jitter(upTo time.Duration) time.Duration {
 	c := v.c
 	c.w.mu.Lock()
 	defer c.w.mu.Unlock()
+	if c.undead {
+		return upTo / 2 // what is left of it wakes all at one instant, and asks in no certain order
+	}
 	c.jitters++
 	c.w.draws++
 	return time.Duration(dice(c.w.seed, forJitter, c.key(), c.jitters).Int64N(int64(upTo) + 1))
