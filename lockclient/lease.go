@@ -101,7 +101,7 @@ type tenure struct {
 
 	lost      chan struct{} // closed at the end; nil until someone asks for it
 	stopTimer func() bool   // of the next wake
-	rhythm    time.Duration // a moment of the heartbeats' rhythm on the monotonic clock, not later than now
+	rhythm    time.Duration // heartbeats are due whole periods after this, on the monotonic clock
 	beatDue   time.Duration // the next heartbeat, on the monotonic clock; never while one is unsettled
 	ahead     time.Duration // by how much the odometer was ahead of that clock when beatDue was set
 	stopped   bool          // by StopHeartbeat
@@ -188,8 +188,7 @@ func (t *tenure) beatIsDue() bool {
 // just folded.
 func (t *tenure) nextInRhythm() time.Duration {
 	at := t.odometer.mark.mono
-	t.rhythm = at - (at-t.rhythm)%t.lock.heartbeat
-	return t.rhythm + t.lock.heartbeat
+	return at + t.lock.heartbeat - (at-t.rhythm)%t.lock.heartbeat
 }
 
 // arm sets the timer for the next wake: the next heartbeat or the end of the window. It

@@ -31,8 +31,8 @@ type phase struct {
 	late      bool          // the renewal that is seen now came later than the rhythm has it
 }
 
-// drift is the part of a period by which a renewal can come earlier from one to the next
-// without being searched for long: ten times what the quartzes of two machines differ by.
+// One part in drift of a period is how much earlier a renewal can come, from one to the
+// next, without being searched for long: ten times what two machines' quartzes differ by.
 const drift = 2000
 
 // newPhase starts from the first sight of a record, written at some time within the

@@ -45,13 +45,9 @@ func (c crashes) trial(next http.RoundTripper) (gap, error) {
 	} else {
 		pass(4*c.heartbeat + rand.N(4*c.heartbeat))
 	}
-	if sent, _ := holder.lastRenewal(); c.scene == SceneEnding && time.Since(sent) > c.heartbeat-100*time.Millisecond {
-		pass(200 * time.Millisecond) // no heartbeat is to come between the announcement and the end
-	}
 	reads := waiter.count("GetItem")
-	sent, committed := holder.lastRenewal()
 	if c.scene == SceneEnding {
-		if err := lock.AnnounceRelease(context.Background()); err != nil { // which is a write, and no renewal
+		if err := lock.AnnounceRelease(context.Background()); err != nil {
 			return gap{}, err
 		}
 	}
@@ -61,9 +57,7 @@ func (c crashes) trial(next http.RoundTripper) (gap, error) {
 		x.quit()
 		return gap{}, err
 	}
-	if c.scene != SceneEnding {
-		sent, committed = holder.lastRenewal() // one may have been under way
-	}
+	sent, committed := holder.lastRenewal()
 	return gap{at.Sub(sent), at.Sub(committed), waiter.roundTrip(), waiter.count("GetItem") - reads}, x.leave()
 }
 

@@ -28,7 +28,7 @@ type node struct {
 	inFlight  int
 	most      int             // requests at once
 	trips     []time.Duration // of each answered request
-	sent      time.Time       // when the last write that succeeded left
+	sent      time.Time       // when the last renewal that succeeded left
 	committed time.Time       // when the engine had carried it out
 }
 
@@ -56,6 +56,10 @@ func (n *node) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := n.travel(r.Context()); err != nil {
 		return nil, err
 	}
+	renews, err := isRenewal(r)
+	if err != nil {
+		return nil, err
+	}
 	reply, err := n.next.RoundTrip(r)
 	if err != nil {
 		return nil, err
@@ -68,10 +72,19 @@ func (n *node) RoundTrip(r *http.Request) (*http.Response, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.trips = append(n.trips, time.Since(left))
-	if reply.StatusCode == http.StatusOK && operationOf(r) == "UpdateItem" {
+	if reply.StatusCode == http.StatusOK && renews {
 		n.sent, n.committed = left, done
 	}
 	return reply, nil
+}
+
+// isRenewal reports whether a request is one that the lease counts from. It reads the body, and puts it back.
+func isRenewal(r *http.Request) (bool, error) {
+	body, err := io.ReadAll(r.Body)
+	_ = r.Body.Close()
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	kind := (&wire.Call{Operation: operationOf(r), Body: body}).Kind()
+	return kind == wire.Acquire || kind == wire.Heartbeat, err
 }
 
 // leaves counts a request and reports whether nobody will ever see it.
@@ -108,7 +121,7 @@ func (n *node) travel(ctx context.Context) error {
 	}
 }
 
-// lastRenewal is when the last write that succeeded left, and when it was carried out.
+// lastRenewal is when the last renewal that succeeded left, and when it was carried out.
 func (n *node) lastRenewal() (sent, committed time.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

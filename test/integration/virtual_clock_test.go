@@ -58,11 +58,8 @@ func TestAWallClockThatIsSetDoesNotShiftTheRhythmOfTheHeartbeats(t *testing.T) {
 				w.pass(time.Until(holder.lastRenewal().Add(heartbeat + heartbeat/10)))
 				holder.clock.JumpWall(step)
 				w.passWatching(3 * heartbeat)
-				last := holder.lastRenewal()
-				w.must(time.Since(last) <= heartbeat, "its heartbeats have stopped")
-				holder.crash()
-				w.must(w.until(2*theLease, waiter.believes), "nobody took over")
-				w.must(time.Since(last) <= theLease+theLease/20, "replaced %v after its last renewal", time.Since(last))
+				w.must(time.Since(holder.lastRenewal()) <= heartbeat, "its heartbeats have stopped")
+				w.crashIsNoticedInTime(holder, waiter)
 			})
 		})
 	}
@@ -90,7 +87,7 @@ func TestAHeartbeatThatWasSleptThroughIsSentSoonAfterWaking(t *testing.T) {
 func TestAHeartbeatThatMustBeRepeatedIsSentSoonAfterWaking(t *testing.T) {
 	for name, fault := range map[string]wire.Fault{"refused": wire.Refuse(), "hanging": wire.Hang()} {
 		for asleep := 4 * time.Second; asleep <= 7*time.Second; asleep += 250 * time.Millisecond {
-			t.Run(name, func(t *testing.T) {
+			t.Run(name+", asleep from "+asleep.String(), func(t *testing.T) {
 				virtually(t, func(w *world) {
 					holder := w.node("holder")
 					token := holder.get()
@@ -104,7 +101,7 @@ func TestAHeartbeatThatMustBeRepeatedIsSentSoonAfterWaking(t *testing.T) {
 					holder.clock.Resume()
 					w.pass(time.Minute)
 					now, _ := holder.FencingToken()
-					w.must(now == token, "asleep from %v on: the holder lost its lock: %v", asleep, holder.LockError())
+					w.must(now == token, "the holder lost its lock: %v", holder.LockError())
 				})
 			})
 		}

@@ -257,6 +257,14 @@ func TestGetLockResumesStoppedHeartbeats(t *testing.T) {
 	})
 }
 
+func (w *world) beatsOnceAPeriod(holder *node) {
+	w.Helper()
+	holder.wire.Reset()
+	w.pass(20 * heartbeat)
+	sent := holder.wire.Kinds()[wire.Heartbeat]
+	w.must(sent >= 19 && sent <= 21, "%d heartbeats in 20 periods", sent)
+}
+
 func TestHoweverOftenTheLockIsGotThereIsOneChainOfHeartbeats(t *testing.T) {
 	virtually(t, func(w *world) {
 		holder := w.node("holder")
@@ -271,10 +279,7 @@ func TestHoweverOftenTheLockIsGotThereIsOneChainOfHeartbeats(t *testing.T) {
 		}
 		holder.wire.SetHook(nil)
 		w.pass(heartbeat)
-		holder.wire.Reset()
-		w.pass(20 * heartbeat)
-		sent := holder.wire.Kinds()[wire.Heartbeat]
-		w.must(sent >= 19 && sent <= 21, "%d heartbeats in 20 periods", sent)
+		w.beatsOnceAPeriod(holder)
 	})
 }
 
@@ -287,10 +292,7 @@ func TestHeartbeatsThatAreResumedBeforeOneIsAnsweredAreOneChainStill(t *testing.
 		w.pass(2*heartbeat + heartbeat/2) // one is under way
 		holder.StopHeartbeat()
 		holder.get()
-		holder.wire.Reset()
-		w.pass(20 * heartbeat)
-		sent := holder.wire.Kinds()[wire.Heartbeat]
-		w.must(sent >= 19 && sent <= 21, "%d heartbeats in 20 periods", sent)
+		w.beatsOnceAPeriod(holder)
 	})
 }
 
@@ -309,6 +311,19 @@ func TestHeartbeatsThatAreStoppedAndResumedOverAndOverKeepTheirPauses(t *testing
 		}
 		sent := holder.wire.Kinds()[wire.Heartbeat]
 		w.must(sent >= 2 && sent <= 12, "%d heartbeats in two seconds that all fail", sent)
+	})
+}
+
+// What the record says of the period is what waiters foretell heartbeats by, and it says whole milliseconds.
+func TestTheHeartbeatPeriodThatIsNotGivenIsAThirdOfTheLeaseInWholeMilliseconds(t *testing.T) {
+	virtually(t, func(w *world) {
+		for lease, want := range map[time.Duration]time.Duration{
+			5 * time.Second: 1666 * time.Millisecond, 15 * time.Second: 5 * time.Second, 4 * time.Millisecond: time.Millisecond,
+		} {
+			node := w.node("node", func(c *lockclient.DynamoDBLockClient) { c.LeaseDuration, c.HeartbeatPeriod = lease, 0 })
+			_, period, err := node.Timing()
+			w.must(err == nil && period == want, "lease %v: %v, %v; want %v", lease, period, err, want)
+		}
 	})
 }
 

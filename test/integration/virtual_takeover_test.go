@@ -20,6 +20,25 @@ func (n *node) lastRenewal() time.Time {
 	return last
 }
 
+// crashIsNoticedInTime has the holder crash and the waiter, which has settled, take over.
+func (w *world) crashIsNoticedInTime(holder, waiter *node) {
+	w.Helper()
+	last := holder.lastRenewal()
+	holder.crash()
+	w.must(w.until(2*theLease, waiter.believes), "nobody took over")
+	took := time.Since(last)
+	w.must(took <= theLease+theLease/20, "replaced %v after its last renewal", took)
+}
+
+// releaseIsNoticedWithin has the holder release and the waiter, whose wait done ends, win.
+func (w *world) releaseIsNoticedWithin(most time.Duration, holder *node, done <-chan error) {
+	w.Helper()
+	w.must(holder.RemoveLock() == nil, "RemoveLock failed")
+	released := time.Now()
+	w.must(<-done == nil, "WaitForLock failed")
+	w.must(time.Since(released) <= most, "noticed %v later", time.Since(released))
+}
+
 func TestALiveHolderIsNeverTakenOver(t *testing.T) {
 	virtually(t, func(w *world) {
 		holder, poller, waiter := w.node("holder"), w.node("poller"), w.node("waiter")
@@ -193,10 +212,7 @@ func TestAReleaseIsNoticedWithinOneOfTheHoldersPeriods(t *testing.T) {
 		holder.get()
 		done := waiter.waits()
 		w.passWatching(time.Minute)
-		w.must(holder.RemoveLock() == nil, "RemoveLock failed")
-		released := time.Now()
-		w.must(<-done == nil, "WaitForLock failed")
-		w.must(time.Since(released) <= heartbeat+5*roundTrip, "noticed %v later", time.Since(released))
+		w.releaseIsNoticedWithin(heartbeat+5*roundTrip, holder, done)
 	})
 }
 
@@ -215,11 +231,8 @@ func TestAHeartbeatThatWasRepeatedMakesNoCrashNoticedLate(t *testing.T) {
 				w.passWatching(time.Minute)
 				holder.wire.SetHook(wire.Nth(wire.Heartbeat, 1, fault))
 				w.pass(6 * period)
-				last := holder.lastRenewal()
-				w.must(time.Since(last) <= period, "its heartbeats have stopped")
-				holder.crash()
-				w.must(w.until(2*theLease, waiter.believes), "nobody took over")
-				w.must(time.Since(last) <= theLease+theLease/20, "replaced %v after its last renewal", time.Since(last))
+				w.must(time.Since(holder.lastRenewal()) <= period, "its heartbeats have stopped")
+				w.crashIsNoticedInTime(holder, waiter)
 			})
 		})
 	}
@@ -234,10 +247,7 @@ func TestAnAnnouncedReleaseIsNoticedAtOnce(t *testing.T) {
 		w.must(holder.AnnounceRelease(w.ctx) == nil, "AnnounceRelease failed")
 		w.passWatching(heartbeat + time.Second) // the work winds down
 		w.must(holder.believes(), "announcing ended the tenure")
-		w.must(holder.RemoveLock() == nil, "RemoveLock failed")
-		released := time.Now()
-		w.must(<-done == nil, "WaitForLock failed")
-		w.must(time.Since(released) <= 200*time.Millisecond, "noticed %v later", time.Since(released))
+		w.releaseIsNoticedWithin(200*time.Millisecond, holder, done)
 	})
 }
 
@@ -278,10 +288,7 @@ func TestAnAnnouncedReleaseIsNoticedSoonAlsoWhenAHeartbeatIsLate(t *testing.T) {
 			holder.cutOff()
 			w.pass(time.Until(last.Add(heartbeat + late)))
 			w.must(holder.believes(), "lost: %v", holder.LockError())
-			w.must(holder.RemoveLock() == nil, "RemoveLock failed")
-			released := time.Now()
-			w.must(<-done == nil, "WaitForLock failed")
-			w.must(time.Since(released) <= late/3+200*time.Millisecond, "%v late, and noticed %v later", late, time.Since(released))
+			w.releaseIsNoticedWithin(late/3+200*time.Millisecond, holder, done)
 		})
 	}
 }
