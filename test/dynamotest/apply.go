@@ -12,7 +12,8 @@ const (
 	errWrongOperand  = invalid("An operand in the update expression has an incorrect data type")
 )
 
-// apply gives the item that the update makes of old, which stays as it is. Every operand sees the old item.
+// apply gives the item that the update makes of old, which stays as it is. Every operand sees the
+// old item.
 func (u update) apply(old item) (item, error) {
 	changed := maps.Clone(old)
 	if changed == nil {
@@ -39,8 +40,8 @@ func (u update) apply(old item) (item, error) {
 	return changed, nil
 }
 
-// order puts removals last and, in one list, elements that are set in ascending and elements that are removed in descending
-// order, so that an index means the same element throughout.
+// order puts removals last and, in one list, elements that are set in ascending and elements that
+// are removed in descending order, so that an index means the same element throughout.
 func (u update) order() []int {
 	indexes := make([]int, len(u))
 	for i := range indexes {
@@ -175,8 +176,8 @@ func (n *node) evaluateAs(it item, want kind) (*value, error) {
 	return v, err
 }
 
-// put changes the item in place at the top, and copies what it changes below, which other items may share. A nil value
-// removes.
+// put changes the item in place at the top, and copies what it changes below, which other items may
+// share. A nil value removes.
 func (it item) put(p path, v *value) error {
 	if len(p) > 1 {
 		top := it[p[0].name]

@@ -15,8 +15,9 @@ const (
 	inUpdate
 )
 
-// checkNames is the first pass over a tree, in the order written: functions exist and stand where they may, no name is a
-// reserved word, no index is out of range. asCondition says that n stands where a truth value is wanted.
+// checkNames is the first pass over a tree, in the order written: functions exist and stand where
+// they may, no name is a reserved word, no index is out of range. asCondition says that n stands
+// where a truth value is wanted.
 func (n *node) checkNames(d dialect, asCondition bool) error {
 	switch n.kind {
 	case nodePath:
@@ -79,7 +80,8 @@ func misplaced(function string) error {
 	return invalidf("The function is not allowed to be used this way in an expression; function: %s", function)
 }
 
-// bindings are a request's placeholders, shared by all its expressions, and which of them have been used.
+// bindings are a request's placeholders, shared by all its expressions, and which of them have been
+// used.
 type bindings struct {
 	names      map[string]string
 	values     item
@@ -130,8 +132,8 @@ func unused[V any](given map[string]V, used map[string]bool) string {
 	return strings.Join(keys, ", ")
 }
 
-// bind is the second pass: placeholders get their meaning, and operands are checked as far as they are known before an
-// item is.
+// bind is the second pass: placeholders get their meaning, and operands are checked as far as they
+// are known before an item is.
 func (n *node) bind(b *bindings) (err error) {
 	switch n.kind {
 	case nodePath:

@@ -14,13 +14,15 @@ func readCapacity(size int, consistent bool) float64 {
 	return units / 2
 }
 
-// writeCapacity is what writing an item costs: the larger of what it was and what it becomes counts.
+// writeCapacity is what writing an item costs: the larger of what it was and what it becomes
+// counts.
 func writeCapacity(old, changed item) float64 {
 	size := max(old.size(), changed.size())
 	return float64(max(1, (size+writeUnit-1)/writeUnit))
 }
 
-// transactCapacity is what an action costs in a transaction: twice what it costs alone. A check costs a read.
+// transactCapacity is what an action costs in a transaction: twice what it costs alone. A check
+// costs a read.
 func (w *write) transactCapacity() float64 {
 	if w.check {
 		return w.replayCapacity()
@@ -28,7 +30,8 @@ func (w *write) transactCapacity() float64 {
 	return 2 * writeCapacity(w.old, w.new)
 }
 
-// replayCapacity is what an action costs in a transaction that was committed before: reading the item.
+// replayCapacity is what an action costs in a transaction that was committed before: reading the
+// item.
 func (w *write) replayCapacity() float64 {
 	return 2 * readCapacity(w.table.get(w.key).size(), true)
 }
@@ -56,7 +59,8 @@ func (r *request) addCapacity(answer reply, t *table, units float64) error {
 	return err
 }
 
-// transactionReply lists what the actions consumed, table by table in the order of their first appearance.
+// transactionReply lists what the actions consumed, table by table in the order of their first
+// appearance.
 func transactionReply(r *request, writes []*write, cost func(*write) float64) (reply, error) {
 	answer := reply{}
 	asked, byIndex, err := r.capacityAsked()

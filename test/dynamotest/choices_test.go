@@ -1,7 +1,7 @@
 package dynamotest_test
 
-// choices turns bytes into decisions, so that a fuzzer that changes a byte changes a decision. When the bytes are used up every
-// decision is the first alternative.
+// choices turns bytes into decisions, so that a fuzzer that changes a byte changes a decision. When
+// the bytes are used up every decision is the first alternative.
 type choices struct{ bytes []byte }
 
 func (c *choices) below(n int) int {

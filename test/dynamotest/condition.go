@@ -17,7 +17,8 @@ func newCondition(source string, b *bindings) (*node, error) {
 	return n, n.bind(b)
 }
 
-// holds evaluates a bound condition. An operand that the item does not have makes a comparison false, never an error.
+// holds evaluates a bound condition. An operand that the item does not have makes a comparison
+// false, never an error.
 func (n *node) holds(it item) bool {
 	switch n.kind {
 	case nodeAnd:

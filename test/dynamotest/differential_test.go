@@ -8,16 +8,18 @@ import (
 	"testing"
 )
 
-// sequences is how many random sequences of requests TestDifferential sends, each of up to sequenceBytes decisions.
+// sequences is how many random sequences of requests TestDifferential sends, each of up to
+// sequenceBytes decisions.
 const (
 	sequences     = 120
 	sequenceBytes = 600
 )
 
 const nothingCompared = "NOTHING IS COMPARED: this test sends the same requests to dynamotest and to the engine at DYNAMODB_ENDPOINT, which is not set. " +
-	"Start DynamoDB Local (hack/dynamodb-local.sh start) and set it."
+	"To set it: go run ./test/dynamolocal/cmd/dynamolocal go test ./test/dynamotest"
 
-// TestDifferential: whatever the toolkit may ask, dynamotest and the engine at DYNAMODB_ENDPOINT answer the same.
+// TestDifferential: whatever the toolkit may ask, dynamotest and the engine at DYNAMODB_ENDPOINT
+// answer the same.
 func TestDifferential(t *testing.T) {
 	reference := endpoint()
 	if reference == nil {
@@ -36,7 +38,8 @@ func TestDifferential(t *testing.T) {
 	}
 }
 
-// TestDifferentialGrammar: for any string of tokens, both engines agree whether it is an expression, and what it does.
+// TestDifferentialGrammar: for any string of tokens, both engines agree whether it is an
+// expression, and what it does.
 func TestDifferentialGrammar(t *testing.T) {
 	reference := endpoint()
 	if reference == nil {
@@ -73,7 +76,8 @@ func TestDifferentialGrammar(t *testing.T) {
 // tokenStrings is how many strings of tokens TestDifferentialGrammar sends.
 const tokenStrings = 1500
 
-// tokenString puts tokens in a row: often an expression, as it prefers what may follow, and often nearly one.
+// tokenString puts tokens in a row: often an expression, as it prefers what may follow, and often
+// nearly one.
 func tokenString(c *choices, member string) string {
 	operand := func() string {
 		return pick(c, "n", "s", ":one", ":s", "m.x", "l[0]", "zz", "#d", "(n)", "size(s)", "if_not_exists(zz, :one)", "list_append(l, :list)", ":list", "neg", "n.x")
@@ -193,14 +197,20 @@ var cannotBeWorkedOut = strings.NewReplacer(
 	"The document path provided in the update expression is invalid for update", oneOfSeveral,
 )
 
-// canonical writes an answer so that equal answers are equal texts, and so that the differences listed in the package's
-// documentation do not show. Nothing else may differ.
+// canonical writes an answer so that equal answers are equal texts, and so that the differences
+// listed in the package's documentation do not show. Nothing else may differ.
 func canonical(r drawnRequest, a answer) string {
 	body := a.Body
 	if r.operation == "Scan" {
 		if items, ok := body["Items"].([]any); ok { // the order of partitions is each engine's own
 			slices.SortFunc(items, func(x, y any) int { return strings.Compare(jsonText(x), jsonText(y)) })
 		}
+	}
+	if r.operation == "BatchGetItem" {
+		if a.Type == "ValidationException" {
+			return "a key or the projection is invalid" // of several that are, each engine reports another
+		}
+		canonicalBatch(r, body)
 	}
 	if asked := r.body["ReturnConsumedCapacity"]; r.operation == "DeleteItem" && (asked == nil || asked == "NONE") {
 		delete(body, "ConsumedCapacity") // Local gives it unasked when there is no item
@@ -210,7 +220,8 @@ func canonical(r drawnRequest, a answer) string {
 		return "an action is invalid" // Local's reasons stop at it, and of several it reports another first
 	}
 	if update, _ := r.body["UpdateExpression"].(string); severalActions(update) {
-		// Of two actions that cannot be worked out, Local reports the one that comes first in a hash table.
+		// Of two actions that cannot be worked out, Local reports the one that comes first in a
+		// hash table.
 		body["Message"] = cannotBeWorkedOut.Replace(fmt.Sprint(body["Message"]))
 	}
 	if a.Type == "IdempotentParameterMismatchException" {
@@ -221,4 +232,16 @@ func canonical(r drawnRequest, a answer) string {
 		body["Message"] = head + first
 	}
 	return fmt.Sprintf("%d %s", a.Status, jsonText(body))
+}
+
+// canonicalBatch is for BatchGetItem: the order of the items is each engine's own, and Local takes
+// no capacity for an item that is not there.
+func canonicalBatch(r drawnRequest, body object) {
+	for table, found := range body["Responses"].(object) {
+		items := found.([]any)
+		slices.SortFunc(items, func(x, y any) int { return strings.Compare(jsonText(x), jsonText(y)) })
+		if keys := r.body["RequestItems"].(object)[table].(object)["Keys"].([]object); len(items) < len(keys) {
+			delete(body, "ConsumedCapacity")
+		}
+	}
 }

@@ -6,18 +6,33 @@ import (
 	"time"
 )
 
-// Engine is an in-memory DynamoDB. It is an http.Handler, safe for concurrent use, without goroutines of its own; its zero
-// value is not usable, call New. Its clock is time.Now, which a testing/synctest bubble replaces.
+// Engine is an in-memory DynamoDB. It is an http.Handler, safe for concurrent use, without
+// goroutines of its own; its zero value is not usable, call New. Its clock is time.Now, which a
+// testing/synctest bubble replaces.
 type Engine struct {
-	mu       sync.Mutex // guards tables and tokens, and is held for whole operations: they are short and never block
-	tables   map[string]*table
-	tokens   map[string]*pastTransaction
+	options  options
 	requests atomic.Int64
+	closed   chan struct{} // closed with the engine's server; nil without one, so that a bubble may use an engine from outside
+	region   *Region       // nil: the engine is alone
+
+	mu     *sync.Mutex // guards what follows; nobody waits for anything while holding it. Regions share one
+	tables map[string]*table
+	tokens map[string]*pastTransaction
+	held   map[itemID]*hold
 }
 
-// New returns an engine without tables.
-func New() *Engine {
-	return &Engine{tables: map[string]*table{}, tokens: map[string]*pastTransaction{}}
+// New returns an engine without tables. It panics when an option makes no sense.
+func New(options ...Option) *Engine {
+	e := &Engine{
+		mu:     &sync.Mutex{},
+		tables: map[string]*table{},
+		tokens: map[string]*pastTransaction{},
+		held:   map[itemID]*hold{},
+	}
+	for _, set := range options {
+		set(&e.options)
+	}
+	return e
 }
 
 // operation is one that the engine knows, with the members of its request that the engine honours.
@@ -34,8 +49,10 @@ func init() { // not in the declaration: the operations refer to the engine, and
 			"TableName", "KeySchema", "AttributeDefinitions", "BillingMode", "ProvisionedThroughput", "Tags", "DeletionProtectionEnabled"}},
 		"DescribeTable": {(*Engine).describeTable, []string{"TableName"}},
 		"DeleteTable":   {(*Engine).deleteTable, []string{"TableName"}},
+		"ListTables":    {(*Engine).listTables, []string{"ExclusiveStartTableName", "Limit"}},
 		"GetItem": {(*Engine).getItem, []string{
 			"TableName", "Key", "ConsistentRead", "ProjectionExpression", "ExpressionAttributeNames", "ReturnConsumedCapacity"}},
+		"BatchGetItem": {(*Engine).batchGetItem, []string{"RequestItems", "ReturnConsumedCapacity"}},
 		"PutItem": {(*Engine).putItem, []string{
 			"TableName", "Item", "ConditionExpression", "ExpressionAttributeNames", "ExpressionAttributeValues", "ReturnValues",
 			"ReturnConsumedCapacity", "ReturnItemCollectionMetrics", "ReturnValuesOnConditionCheckFailure"}},
@@ -57,13 +74,45 @@ func init() { // not in the declaration: the operations refer to the engine, and
 	}
 }
 
+// lock takes the engine's mutex, and lets arrive what other Regions have sent.
+func (e *Engine) lock() {
+	e.mu.Lock()
+	if e.region != nil {
+		e.region.global.deliver()
+	}
+}
+
+// lockedTable is table for a caller that does not hold the engine's mutex.
+func (e *Engine) lockedTable(r *request) (*table, error) {
+	e.lock()
+	defer e.mu.Unlock()
+	return e.table(r)
+}
+
 // table finds the table that a request names. The engine's mutex is held.
 func (e *Engine) table(r *request) (*table, error) {
 	name := r.text("TableName")
 	if r.err != nil {
 		return nil, r.err
 	}
-	if err := checkTableName(r.has("TableName"), name); err != nil {
+	if !r.has("TableName") {
+		return nil, checkTableName(false, "")
+	}
+	return e.tableNamed(name)
+}
+
+// tableToRead is table for a request that only reads.
+func (e *Engine) tableToRead(r *request) (*table, error) {
+	t, err := e.table(r)
+	if err != nil {
+		return nil, err
+	}
+	return e.replicaToRead(t, r.flag("ConsistentRead"))
+}
+
+// tableNamed finds a table. The engine's mutex is held.
+func (e *Engine) tableNamed(name string) (*table, error) {
+	if err := checkTableName(true, name); err != nil {
 		return nil, err
 	}
 	t, ok := e.tables[name]

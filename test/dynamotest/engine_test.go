@@ -75,9 +75,15 @@ func TestTheSDKDecodesAnswersAndErrors(t *testing.T) {
 			g.Expect(*cancelled.CancellationReasons[0].Code).To(Equal("ConditionalCheckFailed"))
 			g.Expect(*cancelled.CancellationReasons[1].Code).To(Equal("None"))
 
+			batch, err := client.BatchGetItem(&dynamodb.BatchGetItemInput{RequestItems: map[string]*dynamodb.KeysAndAttributes{
+				"locks": {Keys: []map[string]*dynamodb.AttributeValue{sdkKey("a"), sdkKey("b")}}}})
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(batch.Responses["locks"]).To(Equal([]map[string]*dynamodb.AttributeValue{item}))
+			g.Expect(batch.UnprocessedKeys).To(BeEmpty())
+
 			_, err = client.Query(&dynamodb.QueryInput{TableName: aws.String("locks"), KeyConditionExpression: aws.String("=")})
 			g.Expect(err.(awserr.Error).Code()).To(Equal("ValidationException"))
-			_, err = client.ListTables(nil)
+			_, err = client.ListBackups(nil)
 			g.Expect(err.(awserr.Error).Code()).To(Equal("UnknownOperationException"))
 		})
 	}
@@ -146,6 +152,7 @@ func TestUnsupportedMembersAreRefused(t *testing.T) {
 		"Scan":               `{"ScanFilter":{}} {"AttributesToGet":["a"]} {"IndexName":"i"}`,
 		"CreateTable":        `{"GlobalSecondaryIndexes":[]} {"LocalSecondaryIndexes":[]} {"StreamSpecification":{}} {"SSESpecification":{}} {"TableClass":"STANDARD"}`,
 		"TransactWriteItems": `{"TransactItem":[]}`,
+		"BatchGetItem":       `{"TableName":"table"} {"AttributesToGet":["a"]}`,
 	} {
 		for _, member := range strings.Fields(members) {
 			for name, v := range parseObject(member) {
@@ -155,6 +162,8 @@ func TestUnsupportedMembersAreRefused(t *testing.T) {
 			}
 		}
 	}
+	batch := object{"RequestItems": object{"table": object{"Keys": []object{{"k": object{"S": "a"}}}, "AttributesToGet": []string{"a"}}}}
+	g.Expect(ours.call("BatchGetItem", batch).Message).To(ContainSubstring("does not support the member AttributesToGet of RequestItems"))
 	nested := object{"TransactItems": []object{{"Put": object{"TableName": "table", "Item": object{"k": object{"S": "a"}}, "Expected": object{}}}}}
 	g.Expect(ours.call("TransactWriteItems", nested).Message).To(ContainSubstring("does not support the member Expected of Put"))
 	g.Expect(ours.call("Scan", object{"TableName": "table"}).Body["Count"]).To(BeZero())
@@ -197,6 +206,23 @@ func TestATransactionTellsOfEveryAction(t *testing.T) {
 	again := object{"Delete": object{"TableName": "left", "Key": object{"k": object{"S": "zz"}}}}
 	g.Expect(ours.call("TransactWriteItems", object{"TransactItems": []object{failing, again}}).String()).
 		To(Equal("ValidationException: Transaction request cannot include multiple operations on one item"))
+}
+
+func TestBatchGetItemWhereItFollowsAWS(t *testing.T) {
+	g := NewWithT(t)
+	ours := inMemory()
+	ours.createNamedTable("numbers", "k:N")
+	batch := func(part string) answer {
+		return ours.call("BatchGetItem", `{"ReturnConsumedCapacity":"TOTAL","RequestItems":{"numbers":`+part+`}}`)
+	}
+	g.Expect(batch(`{"Keys":[{"k":{"N":"1"}},{"k":{"N":"1.0"}}]}`).String()).To(Equal("ValidationException: Provided list of item keys contains duplicates"))
+	for part, units := range map[string]float64{`{"Keys":[{"k":{"N":"1"}},{"k":{"N":"2"}}]}`: 1, `{"Keys":[{"k":{"N":"1"}}],"ConsistentRead":true}`: 1} {
+		g.Expect(batch(part).Body["ConsumedCapacity"]).To(Equal([]any{object{"TableName": "numbers", "CapacityUnits": units}}), "reading what is not there costs the least that a read costs")
+	}
+	for _, part := range []string{`5`, `{"Keys":{}}`, `{"Keys":[5]}`, `{"Keys":[{"k":5}]}`, `{"Keys":[{"k":{"N":"1"}}],"ConsistentRead":"yes"}`} {
+		g.Expect(batch(part).Type).To(Equal("SerializationException"), part)
+	}
+	g.Expect(ours.call("BatchGetItem", `{"RequestItems":[]}`).Type).To(Equal("SerializationException"))
 }
 
 func TestExpireItems(t *testing.T) {

@@ -2,7 +2,8 @@ package dynamotest
 
 import "fmt"
 
-// invalid is the text of a ValidationException. DynamoDB's sentences are its own: capitals, semicolons and all.
+// invalid is the text of a ValidationException. DynamoDB's sentences are its own: capitals,
+// semicolons and all.
 type invalid string
 
 func (e invalid) Error() string { return string(e) }
@@ -19,8 +20,8 @@ func inExpression(member string, err error) error {
 	return invalid("Invalid " + member + ": " + err.Error())
 }
 
-// refused is a validation error of one action: alone it is an ordinary ValidationException, in a transaction it is the reason
-// why the transaction is cancelled.
+// refused is a validation error of one action: alone it is an ordinary ValidationException, in a
+// transaction it is the reason why the transaction is cancelled.
 type refused string
 
 func (e refused) Error() string { return string(e) }
@@ -31,11 +32,13 @@ const errTooDeep = invalid("Nesting Levels have exceeded supported limits: Attri
 type failure struct {
 	kind    string
 	message string
+	status  int      // 0: 400
 	item    item     // ConditionalCheckFailedException: the item as it is, when asked for
 	reasons []reason // TransactionCanceledException: one for each action, in order
 }
 
-// reason is one entry of CancellationReasons; its code is "None" for an action that would have succeeded.
+// reason is one entry of CancellationReasons; its code is "None" for an action that would have
+// succeeded.
 type reason struct {
 	code    string
 	message string
@@ -47,6 +50,7 @@ func (e *failure) Error() string { return e.kind + ": " + e.message }
 const (
 	conditionFailed     = "ConditionalCheckFailedException"
 	conditionFailedText = "The conditional request failed"
+	transactionOngoing  = "Transaction is ongoing for the item"
 )
 
 func errNoTable() error {

@@ -50,7 +50,8 @@ func ExampleNewServer() {
 	// ConditionalCheckFailedException
 }
 
-// Without a socket. In a test the same client works inside a testing/synctest bubble, where time is virtual.
+// Without a socket. In a test the same client works inside a testing/synctest bubble, where time is
+// virtual.
 func ExampleNewClient() {
 	engine := dynamotest.New()
 	one, two := dynamotest.NewClient(engine), dynamotest.NewClient(engine)
@@ -111,4 +112,61 @@ func ExampleEngine_ExpireItems() {
 	// <nil>
 	// 0
 	// 1
+}
+
+// Two Regions of a strongly consistent global table never both take a lock.
+func ExampleNewGlobalTable() {
+	table := dynamotest.NewGlobalTable(3)
+	virginia, ohio := table.Region(0).Client(), table.Region(1).Client()
+
+	fmt.Println(createLocks(virginia))
+	fmt.Println(acquire(virginia, "one"))
+	fmt.Println(acquire(ohio, "two").(awserr.Error).Code())
+	// Output:
+	// <nil>
+	// <nil>
+	// ConditionalCheckFailedException
+}
+
+// Two Regions of an eventually consistent one both take it, and one of them loses it without
+// noticing.
+func ExampleNewEventualGlobalTable() {
+	table := dynamotest.NewEventualGlobalTable(2)
+	virginia, ohio := table.Region(0).Client(), table.Region(1).Client()
+
+	fmt.Println(createLocks(virginia))
+	fmt.Println(acquire(virginia, "one"))
+	fmt.Println(acquire(ohio, "two"))
+	table.Replicate()
+	for _, client := range []dynamodbiface.DynamoDBAPI{virginia, ohio} {
+		out, err := client.GetItem(&dynamodb.GetItemInput{
+			TableName: aws.String("locks"), Key: map[string]*dynamodb.AttributeValue{"key": {S: aws.String("leader")}},
+		})
+		fmt.Println(*out.Item["ownerName"].S, err)
+	}
+	// Output:
+	// <nil>
+	// <nil>
+	// <nil>
+	// two <nil>
+	// two <nil>
+}
+
+// A function of the test decides which writes meet another one.
+func ExampleWithConflicts() {
+	unlucky := true
+	engine := dynamotest.New(dynamotest.WithConflicts(func(w dynamotest.Write) bool {
+		return unlucky && w.Operation == "UpdateItem" && *w.Key["key"].S == "leader"
+	}))
+	client := dynamotest.NewClient(engine)
+
+	fmt.Println(createLocks(client))
+	var met *dynamodb.TransactionConflictException
+	fmt.Println(errors.As(acquire(client, "one"), &met))
+	unlucky = false
+	fmt.Println(acquire(client, "one"))
+	// Output:
+	// <nil>
+	// true
+	// <nil>
 }

@@ -47,3 +47,6 @@ func Compare(a, b string) int {
 
 // ReservedWords are the words that no expression may use as bare names.
 func ReservedWords() []string { return slices.Sorted(maps.Keys(reservedWords)) }
+
+// DecodePlain is the short way of reading a request; false: it does not take it.
+func DecodePlain(body []byte) (map[string]any, bool) { return (&plainJSON{text: body}).whole() }

@@ -1,14 +1,13 @@
 package dynamotest
 
 import (
-	"maps"
 	"slices"
 	"strings"
 )
 
 // expressions reads the placeholders that a request defines for the expressions named.
 func (r *request) expressions(members ...string) (*bindings, error) {
-	b := &bindings{usedNames: map[string]bool{}, usedValues: map[string]bool{}}
+	b := &bindings{}
 	if r.has("ExpressionAttributeNames") {
 		if !slices.ContainsFunc(members, r.has) {
 			return nil, invalid("ExpressionAttributeNames can only be specified when using expressions")
@@ -38,8 +37,8 @@ func (r *request) readNames(b *bindings) error {
 	if len(given) == 0 && r.err == nil {
 		return invalid("ExpressionAttributeNames must not be empty")
 	}
-	b.names = make(map[string]string, len(given))
-	for _, placeholder := range slices.Sorted(maps.Keys(given)) {
+	b.names, b.usedNames = make(map[string]string, len(given)), make(map[string]bool, len(given))
+	for _, placeholder := range sortedKeys(given) {
 		if !isPlaceholder(placeholder, '#') {
 			return invalidf("ExpressionAttributeNames contains invalid key: Syntax error; key: \"%s\"", placeholder)
 		}
@@ -57,8 +56,8 @@ func (r *request) readValues(b *bindings) error {
 	if len(given) == 0 && r.err == nil {
 		return invalid("ExpressionAttributeValues must not be empty")
 	}
-	b.values = make(item, len(given))
-	for _, placeholder := range slices.Sorted(maps.Keys(given)) {
+	b.values, b.usedValues = make(item, len(given)), make(map[string]bool, len(given))
+	for _, placeholder := range sortedKeys(given) {
 		if !isPlaceholder(placeholder, ':') {
 			return invalidf("ExpressionAttributeValues contains invalid key: Syntax error; key: \"%s\"", placeholder)
 		}

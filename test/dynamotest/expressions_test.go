@@ -10,7 +10,8 @@ const theValues = `{":one": {"N": "1"}, ":seven": {"N": "7.0"}, ":big": {"N": "1
 
 const theNames = `{"#n": "n", "#d": "dotted.name", "#data": "data", "#k": "k", "#x": "x", "#m": "m"}`
 
-// updateExpectations: an update expression, and what it changes: attributes, null for those that go; or what is wrong with it.
+// updateExpectations: an update expression, and what it changes: attributes, null for those that
+// go; or what is wrong with it.
 var updateExpectations = []expectation{
 	{`SET n = :one`, changes(`{"n":{"N":"1"}}`)},
 	{`SET n = n + :one`, changes(`{"n":{"N":"8"}}`)},
@@ -472,8 +473,8 @@ var projectionExpectations = []expectation{
 	{`n.*`, refused(`Invalid ProjectionExpression: Syntax error; token: "*", near: ".*"`)},
 }
 
-// keyConditionExpectations: a key condition on a table of k (S) and r (N) that holds a/-3, a/0, a/1, a/5, a/6.5, a/100 and b/1, and the
-// range keys it finds, in order; or what is wrong with it.
+// keyConditionExpectations: a key condition on a table of k (S) and r (N) that holds a/-3, a/0,
+// a/1, a/5, a/6.5, a/100 and b/1, and the range keys it finds, in order; or what is wrong with it.
 var keyConditionExpectations = []expectation{
 	{`k = :a`, finds("-3", "0", "1", "5", "6.5", "100")},
 	{`k = :a AND r = :five`, finds("5")},
@@ -521,7 +522,8 @@ var keyConditionExpectations = []expectation{
 	{`k = :a AND (r = :one AND s = :s)`, refused(`Conditions can be of length 1 or 2 only`)},
 }
 
-// valueExpectations: an attribute value as it is put, and as it comes back; or what is wrong with it.
+// valueExpectations: an attribute value as it is put, and as it comes back; or what is wrong with
+// it.
 var valueExpectations = []expectation{
 	{`{"N":"1"}`, gives(`{"N":"1"}`)},
 	{`{"N":"-0"}`, gives(`{"N":"0"}`)},

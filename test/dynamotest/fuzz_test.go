@@ -11,7 +11,8 @@ import (
 
 var expressionMembers = []string{"ConditionExpression", "UpdateExpression", "ProjectionExpression"}
 
-// FuzzExpression: no text makes a parser panic, and the canonical form of an accepted expression means the same expression.
+// FuzzExpression: no text makes a parser panic, and the canonical form of an accepted expression
+// means the same expression.
 func FuzzExpression(f *testing.F) {
 	for _, e := range conditionExpectations {
 		f.Add(e.given)
@@ -66,6 +67,7 @@ func FuzzRequest(f *testing.F) {
 		{"TransactWriteItems", `{"TransactItems":[{"Put":{"TableName":"requests","Item":{"k":{"S":"b"}}}}],"ClientRequestToken":"t"}`},
 		{"UpdateTimeToLive", `{"TableName":"requests","TimeToLiveSpecification":{"AttributeName":"ttl","Enabled":true}}`},
 		{"GetItem", `{"TableName":"requests","Key":{"k":null}}`},
+		{"BatchGetItem", `{"RequestItems":{"requests":{"Keys":[{"k":{"S":"a"}},{"k":{"S":"b"}}],"ProjectionExpression":"#n","ExpressionAttributeNames":{"#n":"n"}}}}`},
 		{"GetItem", `nul`}, {"GetItem", `[]`}, {"GetItem", `{}{}`}, {"DescribeTable", `{"TableName":1}`},
 	} {
 		f.Add(seed.operation, seed.body)

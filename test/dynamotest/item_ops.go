@@ -15,9 +15,7 @@ func (e *Engine) updateItem(r *request) (reply, error) {
 }
 
 func (e *Engine) writeItem(r *request, kind writeKind, returnable ...string) (reply, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	t, err := e.table(r)
+	t, err := e.lockedTable(r)
 	if err != nil {
 		return nil, err
 	}
@@ -32,14 +30,36 @@ func (e *Engine) writeItem(r *request, kind writeKind, returnable ...string) (re
 	if err := kind.readExpressions(w, r); err != nil {
 		return nil, err
 	}
+	e.askForConflicts(r.operation, w)
+	if e.isStrong() {
+		return e.strongWrite(r, w, returnValues)
+	}
+	return e.writeNow(r, w, returnValues)
+}
+
+// writeNow carries out what has been read, if no transaction has the item.
+func (e *Engine) writeNow(r *request, w *write, returnValues string) (reply, error) {
+	e.lock()
+	defer e.mu.Unlock()
+	if err := e.checkPresent(w); err != nil {
+		return nil, err
+	}
+	if e.conflicts(w) {
+		return nil, &failure{kind: "TransactionConflictException", message: transactionOngoing}
+	}
+	return e.carryOutWrite(r, w, returnValues)
+}
+
+// carryOutWrite evaluates a write and makes its change. The mutex is held.
+func (e *Engine) carryOutWrite(r *request, w *write, returnValues string) (reply, error) {
 	if err := w.plan(); err != nil {
 		return nil, err
 	}
 	answer := reply{}
-	if err := r.addCapacity(answer, t, writeCapacity(w.old, w.new)); err != nil {
+	if err := r.addCapacity(answer, w.table, writeCapacity(w.old, w.new)); err != nil {
 		return nil, err
 	}
-	w.commit()
+	e.commitWrite(w)
 	if attributes := w.returned(returnValues); attributes != nil {
 		answer["Attributes"] = attributes
 	}
@@ -47,9 +67,9 @@ func (e *Engine) writeItem(r *request, kind writeKind, returnable ...string) (re
 }
 
 func (e *Engine) getItem(r *request) (reply, error) {
-	e.mu.Lock()
+	e.lock()
 	defer e.mu.Unlock()
-	t, err := e.table(r)
+	t, err := e.tableToRead(r)
 	if err != nil {
 		return nil, err
 	}

@@ -118,7 +118,8 @@ func (kc *keyCondition) setEnds() {
 	}
 }
 
-// endsAt says that nothing can follow a row, by the condition alone. Like DynamoDB Local, a page that ends there is the last.
+// endsAt says that nothing can follow a row, by the condition alone. Like DynamoDB Local, a page
+// that ends there is the last.
 func (kc *keyCondition) endsAt(sort *value, backward bool) bool {
 	end := kc.high
 	if backward {

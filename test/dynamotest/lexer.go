@@ -19,7 +19,8 @@ type token struct {
 	start, end int // byte offsets in the source
 }
 
-// lex never fails: what it cannot read becomes a tokenUnknown, so that the parser reports it as DynamoDB does.
+// lex never fails: what it cannot read becomes a tokenUnknown, so that the parser reports it as
+// DynamoDB does.
 func lex(source string) []token {
 	tokens := make([]token, 0, len(source)/3+2)
 	for at := 0; at < len(source); {

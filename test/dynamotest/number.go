@@ -21,8 +21,9 @@ const (
 	errTooManyDigits  = invalid("DynamoDB only supports precision up to 38 digits")
 )
 
-// number is a decimal: ±0.d1d2d3… × 10^exp, where digits has neither leading nor trailing zeros. Zero has no digits. Two
-// equal numbers are equal structs, so that numbers can be compared with == and used as map keys.
+// number is a decimal: ±0.d1d2d3… × 10^exp, where digits has neither leading nor trailing zeros.
+// Zero has no digits. Two equal numbers are equal structs, so that numbers can be compared with ==
+// and used as map keys.
 type number struct {
 	digits string
 	exp    int
@@ -89,7 +90,8 @@ func allDigits(s string) bool {
 	return true
 }
 
-// parseExponent saturates: an exponent of a thousand digits is still an overflow, not a syntax error.
+// parseExponent saturates: an exponent of a thousand digits is still an overflow, not a syntax
+// error.
 func parseExponent(s string) (int, bool) {
 	const saturated = 1 << 20
 	neg := strings.HasPrefix(s, "-")
@@ -190,7 +192,8 @@ func (n number) scaled(unit int) *big.Int {
 	return i
 }
 
-// size is what a number occupies: a byte, one for every two digits, counted from the decimal point, and one for a minus.
+// size is what a number occupies: a byte, one for every two digits, counted from the decimal point,
+// and one for a minus.
 func (n number) size() int {
 	size := 1 + (len(n.digits)+1)/2
 	if n.exp%2 != 0 { // the first digit shares its pair with a zero

@@ -5,10 +5,12 @@ import (
 	"slices"
 )
 
-// maxPageSize is how much a Query or a Scan looks at in one request; the item that reaches it is still part of the page.
+// maxPageSize is how much a Query or a Scan looks at in one request; the item that reaches it is
+// still part of the page.
 const maxPageSize = 1 << 20
 
-// page is what Query and Scan have in common: items stream through it in key order until the page is full.
+// page is what Query and Scan have in common: items stream through it in key order until the page
+// is full.
 type page struct {
 	table      *table
 	start      *key // ExclusiveStartKey
@@ -131,7 +133,8 @@ func (pg *page) reply(r *request) (reply, error) {
 	return answer, r.addCapacity(answer, pg.table, units)
 }
 
-// segmentOf says which of the segments of a parallel scan a partition is in: equal shares of the places.
+// segmentOf says which of the segments of a parallel scan a partition is in: equal shares of the
+// places.
 func (p *partition) segmentOf(total int) int {
 	share, _ := bits.Mul64(p.place, uint64(total))
 	return int(share)

@@ -11,8 +11,8 @@ const (
 	maxOperators      = 300
 )
 
-// parser is a recursive-descent parser over the tokens of one expression. It knows grammar only: what the names mean, and
-// whether an operand's type fits, is decided by bind.go.
+// parser is a recursive-descent parser over the tokens of one expression. It knows grammar only:
+// what the names mean, and whether an operand's type fits, is decided by bind.go.
 type parser struct {
 	source    string
 	tokens    []token
@@ -105,7 +105,8 @@ func (p *parser) operation(kind nodeKind, text string, args ...*node) *node {
 	return &node{kind: kind, text: text, args: args}
 }
 
-// condition = conjunction { OR conjunction }, and demands that the outcome is a condition, not a bare operand.
+// condition = conjunction { OR conjunction }, and demands that the outcome is a condition, not a
+// bare operand.
 func (p *parser) condition() (*node, error) {
 	n, err := p.disjunction()
 	if err == nil && !n.isCondition() {
@@ -153,8 +154,9 @@ func (p *parser) negation() (*node, error) {
 	return p.operation(nodeNot, "NOT", n), nil
 }
 
-// comparison = operand comparator operand | operand BETWEEN … | operand IN (…) | function | ( condition ). An opening
-// parenthesis may begin an operand or a condition: what stands inside it tells.
+// comparison = operand comparator operand | operand BETWEEN … | operand IN (…) | function | (
+// condition ). An opening parenthesis may begin an operand or a condition: what stands inside it
+// tells.
 func (p *parser) comparison() (*node, error) {
 	left, err := p.primary(p.disjunction, true)
 	if err != nil || !left.isOperand() {
@@ -248,8 +250,8 @@ func (p *parser) atComparison() bool {
 
 // primary = path | :value | function(operands) | ( inner )
 //
-// Redundant parentheses are refused at once, but for an operand whose comparator has yet to come (openEnded): there a missing
-// comparator is the error to report.
+// Redundant parentheses are refused at once, but for an operand whose comparator has yet to come
+// (openEnded): there a missing comparator is the error to report.
 func (p *parser) primary(inner func() (*node, error), openEnded bool) (*node, error) {
 	t := p.peek()
 	switch {
@@ -325,7 +327,8 @@ func (p *parser) attributeName() (string, error) {
 	return t.text, nil
 }
 
-// isKeyword: the words of the grammar itself. Other reserved words parse as names and are refused when bound.
+// isKeyword: the words of the grammar itself. Other reserved words parse as names and are refused
+// when bound.
 func isKeyword(word string) bool {
 	switch strings.ToUpper(word) {
 	case "AND", "OR", "NOT", "BETWEEN", "IN", "SET", "REMOVE", "ADD", "DELETE":

@@ -74,8 +74,9 @@ func (p path) bind(b *bindings) (err error) {
 	return nil
 }
 
-// bindPaths binds the places that one expression names, and refuses two that are the same, one that is inside another, and two
-// that use one place as a map and as a list. Like DynamoDB Local it looks at the last one first.
+// bindPaths binds the places that one expression names, and refuses two that are the same, one that
+// is inside another, and two that use one place as a map and as a list. Like DynamoDB Local it
+// looks at the last one first.
 func bindPaths(paths []path, b *bindings) error {
 	for i, p := range slices.Backward(paths) {
 		if err := p.bind(b); err != nil {
@@ -122,8 +123,8 @@ func (p path) resolve(it item) *value {
 	return v
 }
 
-// fits says whether there is a place at the path's end for a value: everything but the last step exists, and is a map or a list
-// as the next step wants it.
+// fits says whether there is a place at the path's end for a value: everything but the last step
+// exists, and is a map or a list as the next step wants it.
 func (p path) fits(it item) bool {
 	last := len(p) - 1
 	if last == 0 {

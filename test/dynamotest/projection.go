@@ -58,8 +58,8 @@ func (p *parser) projection() (projection, error) {
 	}
 }
 
-// of gives what the projection takes of an item: the same structure, with elements of lists moved together. A nil projection
-// takes everything.
+// of gives what the projection takes of an item: the same structure, with elements of lists moved
+// together. A nil projection takes everything.
 func (pr projection) of(it item) item {
 	if pr == nil {
 		return it

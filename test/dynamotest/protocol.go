@@ -1,8 +1,7 @@
 package dynamotest
 
 import (
-	"bytes"
-	"encoding/json"
+	"cmp"
 	"errors"
 	"hash/crc32"
 	"io"
@@ -19,15 +18,10 @@ const (
 	maxRequestSize = 16 << 20
 )
 
-// ServeHTTP answers one request of the DynamoDB JSON protocol. It looks at no signature and at no access key: all callers
-// share the engine's tables.
+// ServeHTTP answers one request of the DynamoDB JSON protocol. It looks at no signature and at no
+// access key: all callers share the engine's tables.
 func (e *Engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	status := http.StatusOK
-	answer, err := e.answer(r)
-	if err != nil {
-		status, answer = errorReply(err)
-	}
-	body := appendJSON(nil, answer)
+	status, body := answerOf(e.serve(r))
 	h := w.Header()
 	h.Set("Content-Type", contentType)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
@@ -37,11 +31,28 @@ func (e *Engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body) // a caller that has gone away learns the outcome as it would from AWS: not at all
 }
 
-func (e *Engine) answer(r *http.Request) (reply, error) {
+// Answer answers one request without HTTP: an operation such as "GetItem", and the JSON that is its
+// body. The answer is what ServeHTTP would send. It serves simulations, to which HTTP costs more
+// than all the rest.
+func (e *Engine) Answer(operation string, body []byte) (status int, answer []byte) {
+	return answerOf(e.run(operation, body))
+}
+
+func answerOf(answer reply, err error) (status int, body []byte) {
+	status = http.StatusOK
+	if err != nil {
+		status, answer = errorReply(err)
+	}
+	return status, appendJSON(make([]byte, 0, 512), answer)
+}
+
+func (e *Engine) serve(r *http.Request) (reply, error) {
 	name, ok := strings.CutPrefix(r.Header.Get("X-Amz-Target"), targetPrefix)
-	op, known := operations[name]
-	if !ok || !known || r.Method != http.MethodPost {
-		return nil, &failure{kind: "UnknownOperationException", message: "An unknown operation was requested."}
+	if !ok || r.Method != http.MethodPost {
+		return nil, errUnknownOperation
+	}
+	if _, known := operations[name]; !known {
+		return nil, errUnknownOperation
 	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxRequestSize+1))
 	if err != nil {
@@ -49,6 +60,16 @@ func (e *Engine) answer(r *http.Request) (reply, error) {
 	}
 	if len(body) > maxRequestSize {
 		return nil, serializationError("the request is larger than " + strconv.Itoa(maxRequestSize) + " bytes")
+	}
+	return e.run(name, body)
+}
+
+var errUnknownOperation = &failure{kind: "UnknownOperationException", message: "An unknown operation was requested."}
+
+func (e *Engine) run(name string, body []byte) (reply, error) {
+	op, known := operations[name]
+	if !known {
+		return nil, errUnknownOperation
 	}
 	req, err := readRequest(name, op, body)
 	if err != nil {
@@ -58,16 +79,11 @@ func (e *Engine) answer(r *http.Request) (reply, error) {
 }
 
 func readRequest(name string, op operation, body []byte) (*request, error) {
-	decoder := json.NewDecoder(bytes.NewReader(body))
-	decoder.UseNumber()
-	var members map[string]any
-	if err := decoder.Decode(&members); err != nil {
-		return nil, serializationError(err.Error())
+	members, err := decodeObject(body)
+	if err != nil {
+		return nil, err
 	}
-	if _, err := decoder.Token(); err != io.EOF {
-		return nil, serializationError("text after the end of the request")
-	}
-	req := &request{members: members}
+	req := &request{operation: name, members: members}
 	return req, req.refuseUnsupported(name, op.members)
 }
 
@@ -87,5 +103,5 @@ func errorReply(err error) (status int, body reply) {
 	if f.reasons != nil {
 		body["CancellationReasons"] = f.reasons
 	}
-	return http.StatusBadRequest, body
+	return cmp.Or(f.status, http.StatusBadRequest), body
 }

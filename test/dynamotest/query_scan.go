@@ -5,9 +5,9 @@ import "slices"
 const maxSegments = 1_000_000
 
 func (e *Engine) query(r *request) (reply, error) {
-	e.mu.Lock()
+	e.lock()
 	defer e.mu.Unlock()
-	t, err := e.table(r)
+	t, err := e.tableToRead(r)
 	if err != nil {
 		return nil, err
 	}
@@ -106,9 +106,9 @@ func (kc *keyCondition) rows(t *table, start *key, backward bool) []row {
 }
 
 func (e *Engine) scan(r *request) (reply, error) {
-	e.mu.Lock()
+	e.lock()
 	defer e.mu.Unlock()
-	t, err := e.table(r)
+	t, err := e.tableToRead(r)
 	if err != nil {
 		return nil, err
 	}

@@ -3,15 +3,13 @@ package dynamotest
 import (
 	"encoding/base64"
 	"fmt"
-	"maps"
-	"slices"
 	"strconv"
 	"time"
 	"unicode/utf8"
 )
 
-// reply is a JSON object to send. It is written with its members in alphabetical order, so that equal answers are equal
-// bytes.
+// reply is a JSON object to send. It is written with its members in alphabetical order, so that
+// equal answers are equal bytes.
 type reply map[string]any
 
 // appendJSON knows just the types that replies are made of.
@@ -23,6 +21,8 @@ func appendJSON(dst []byte, v any) []byte {
 		return appendObject(dst, v, appendValue)
 	case []item:
 		return appendArray(dst, v, func(dst []byte, it item) []byte { return appendJSON(dst, it) })
+	case []string:
+		return appendArray(dst, v, appendString)
 	case []reply:
 		return appendArray(dst, v, func(dst []byte, r reply) []byte { return appendJSON(dst, r) })
 	case []reason:
@@ -54,7 +54,7 @@ func (r reason) reply() reply {
 
 func appendObject[V any](dst []byte, members map[string]V, appendMember func([]byte, V) []byte) []byte {
 	dst = append(dst, '{')
-	for i, name := range slices.Sorted(maps.Keys(members)) {
+	for i, name := range sortedKeys(members) {
 		if i > 0 {
 			dst = append(dst, ',')
 		}

@@ -4,28 +4,39 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
 )
 
-// request is a decoded request body. Its accessors give the zero value for an absent member and note the first member of a
-// wrong JSON type in err, which every operation looks at before it does anything.
+// request is a decoded request body. Its accessors give the zero value for an absent member and
+// note the first member of a wrong JSON type in err, which every operation looks at before it does
+// anything.
 type request struct {
-	members map[string]any
-	err     error
+	operation string // "" for a part of a request
+	members   map[string]any
+	err       error
 }
 
 // refuseUnsupported is loud about what would otherwise be ignored silently.
 func (r *request) refuseUnsupported(name string, supported []string) error {
-	for _, member := range slices.Sorted(maps.Keys(r.members)) {
+	for _, member := range sortedKeys(r.members) {
 		if r.members[member] == nil || slices.Contains(supported, member) {
 			continue
 		}
 		return invalidf("dynamotest does not support the member %s of %s: leave it out, or test against DynamoDB Local", member, name)
 	}
 	return nil
+}
+
+// sortedKeys is slices.Sorted(maps.Keys(m)) with less to allocate.
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for key := range m {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
 }
 
 func (r *request) has(name string) bool { return r.members[name] != nil }
@@ -58,7 +69,7 @@ func jsonType(v any) string {
 		return "BOOLEAN_VALUE"
 	case []any:
 		return "Start of list"
-	case map[string]any:
+	case map[string]any, scalar:
 		return "Start of structure or map"
 	}
 	return "NULL_VALUE"
@@ -69,7 +80,22 @@ func (r *request) flag(name string) bool   { return member[bool](r, name, "Boole
 func (r *request) list(name string) []any  { return member[[]any](r, name, "List") }
 
 func (r *request) object(name string) map[string]any {
-	return member[map[string]any](r, name, "Map")
+	given := r.members[name]
+	members, ok := asObject(given)
+	if !ok && given != nil {
+		r.fail(name, given, "Map")
+	}
+	return members
+}
+
+// objectAt is a member of an object that is a member of the request.
+func (r *request) objectAt(in map[string]any, name string) map[string]any {
+	part := &request{members: in}
+	members := part.object(name)
+	if r.err == nil {
+		r.err = part.err
+	}
+	return members
 }
 
 func (r *request) whole(name string) int {
@@ -84,11 +110,12 @@ func (r *request) whole(name string) int {
 	return int(n)
 }
 
-// objects gives the elements of a list as requests of their own, sharing nothing but the first error.
+// objects gives the elements of a list as requests of their own, sharing nothing but the first
+// error.
 func (r *request) objects(name string) []*request {
 	var parts []*request
 	for _, element := range r.list(name) {
-		members, ok := element.(map[string]any)
+		members, ok := asObject(element)
 		if !ok {
 			r.fail(name, element, "Map")
 		}
@@ -104,7 +131,7 @@ func (r *request) attributes(name string) (item, error) {
 
 func readItem(members map[string]any, read func(any) (*value, error)) (item, error) {
 	it := make(item, len(members))
-	for _, name := range slices.Sorted(maps.Keys(members)) {
+	for _, name := range sortedKeys(members) {
 		if name == "" {
 			return nil, invalid("Empty attribute name")
 		}
@@ -130,12 +157,15 @@ func readValue(given any) (*value, error) {
 }
 
 func readNested(given any) (*value, error) {
+	if s, ok := given.(scalar); ok {
+		return readScalar(s.kind, s.content)
+	}
 	members, ok := given.(map[string]any)
 	if !ok {
 		return nil, serializationError(jsonType(given) + " cannot be converted to AttributeValue")
 	}
 	var v *value
-	for _, name := range slices.Sorted(maps.Keys(members)) {
+	for _, name := range sortedKeys(members) {
 		content := members[name]
 		if content == nil {
 			continue
@@ -161,7 +191,7 @@ func readTyped(k kind, content any) (*value, error) {
 	case kindBool, kindNull:
 		return readFlag(k, content)
 	case kindMap:
-		members, ok := content.(map[string]any)
+		members, ok := asObject(content)
 		if !ok {
 			return nil, wrongContent(k, content)
 		}

@@ -2,6 +2,7 @@ package dynamotest_test
 
 import (
 	"maps"
+	"slices"
 	"strings"
 )
 
@@ -19,7 +20,7 @@ type drawnRequest struct {
 
 // draw makes a request: mostly sensible, sometimes wrong in a way that a caller's mistake can be.
 func (t lockTable) draw(c *choices) drawnRequest {
-	switch c.below(12) {
+	switch c.below(13) {
 	case 0, 1, 2, 3:
 		return drawnRequest{"UpdateItem", t.update(c)}
 	case 4, 5:
@@ -34,6 +35,8 @@ func (t lockTable) draw(c *choices) drawnRequest {
 		return drawnRequest{"TransactWriteItems", t.transaction(c)}
 	case 9:
 		return t.search(c)
+	case 10:
+		return drawnRequest{"BatchGetItem", t.batch(c)}
 	}
 	body := t.keyed(c)
 	if c.chance(3) {
@@ -255,6 +258,28 @@ func (t lockTable) transaction(c *choices) object {
 	if c.chance(3) {
 		body["ClientRequestToken"] = t.name[max(0, len(t.name)-30):] + pick(c, "1", "2", "3")
 	}
+	return body
+}
+
+// batch asks for some keys, now and then for one of them twice.
+func (t lockTable) batch(c *choices) object {
+	part := object{}
+	var keys []object
+	for range 1 + c.below(4) {
+		k := t.key(c)
+		if repeated := slices.ContainsFunc(keys, func(other object) bool { return jsonText(k) == jsonText(other) }); !repeated || c.chance(8) {
+			keys = append(keys, k)
+		}
+	}
+	part["Keys"] = keys
+	if c.chance(3) {
+		t.expression(part, "ProjectionExpression", pick(c, "#key, ownerName", "fencingToken", "#d, meta.x", "lst[1], lst[0]", "owner"))
+	}
+	if c.chance(2) {
+		part["ConsistentRead"] = c.below(2) == 0
+	}
+	body := object{"RequestItems": object{t.name: part}}
+	t.capacity(c, body)
 	return body
 }
 

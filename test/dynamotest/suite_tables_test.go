@@ -2,6 +2,7 @@ package dynamotest_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -60,6 +61,43 @@ var _ = Describe("a table", func() {
 		DeferCleanup(func() { ddb.deleteTable(name) })
 		Expect(get(name, `{"k":{"S":"a"}}`)).To(BeNil())
 	})
+
+	It("is listed among the others, in the order of their names", func() {
+		var mine []string
+		prefix := newTableName()
+		for _, suffix := range []string{"-b", "-a", "-c"} {
+			name, a := ddb.createNamedTable(prefix+suffix, "k:S")
+			Expect(a.Type).To(BeEmpty(), a.Message)
+			DeferCleanup(func() { ddb.deleteTable(name) })
+			mine = append(mine, name)
+		}
+		slices.Sort(mine)
+		for _, start := range []string{prefix, prefix + "-"} { // neither needs to be a table
+			var seen []string
+			for request := (object{"ExclusiveStartTableName": start, "Limit": 1}); len(seen) < 3; {
+				page := ok("ListTables", request)
+				Expect(page["TableNames"]).To(HaveLen(1))
+				last := page["LastEvaluatedTableName"]
+				if len(seen) < 2 {
+					Expect(page["TableNames"]).To(ConsistOf(last))
+				}
+				seen = append(seen, page["TableNames"].([]any)[0].(string))
+				request["ExclusiveStartTableName"] = last
+			}
+			Expect(seen).To(Equal(mine))
+		}
+		Expect(ok("ListTables", object{})["TableNames"]).NotTo(BeEmpty())
+		ddb.deleteTable(mine[1])
+		Expect(ok("ListTables", object{"ExclusiveStartTableName": mine[0], "Limit": 1})["TableNames"]).To(Equal([]any{mine[2]}))
+	})
+
+	DescribeTable("are not listed for a request that is wrong", func(body, want string) {
+		Expect(bad("ListTables", parseObject(body))).To(HavePrefix(want))
+	},
+		Entry(nil, `{"Limit":0}`, "ValidationException: "),
+		Entry(nil, `{"Limit":101}`, "ValidationException: "),
+		Entry(nil, `{"ExclusiveStartTableName":"a b"}`, "ValidationException: "),
+	)
 
 	const nameRule = "ValidationException: Invalid table/index name.  Table/index names must be between 3 and 255 characters long, and may contain only the characters a-z, A-Z, 0-9, '_', '-', and '.'"
 	DescribeTable("needs a good name", func(name string) {

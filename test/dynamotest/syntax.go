@@ -18,8 +18,8 @@ const (
 	nodeNot
 )
 
-// node is a piece of an expression as written. Binding fills in what its placeholders stand for (bind.go); after that it
-// can be evaluated against any number of items.
+// node is a piece of an expression as written. Binding fills in what its placeholders stand for
+// (bind.go); after that it can be evaluated against any number of items.
 type node struct {
 	kind  nodeKind
 	text  string // the operator or the function's name; the placeholder of a value

@@ -22,6 +22,7 @@ type keyAttribute struct {
 // table holds its items by partition, partitions in the order in which Scan visits them.
 type table struct {
 	name       string
+	number     uint64 // a global table's; all its replicas have the same
 	hash       keyAttribute
 	sort       *keyAttribute  // nil: the table has no range key
 	defined    []keyAttribute // AttributeDefinitions, in the order given

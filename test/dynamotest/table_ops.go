@@ -1,6 +1,13 @@
 package dynamotest
 
-import "time"
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// maxTableNames is how many names a ListTables answers with at most.
+const maxTableNames = 100
 
 func checkTableName(given bool, name string) error {
 	const rule = "Invalid table/index name.  Table/index names must be between 3 and 255 characters long, and may contain only the characters a-z, A-Z, 0-9, '_', '-', and '.'"
@@ -33,13 +40,16 @@ func (e *Engine) createTable(r *request) (reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.mu.Lock()
+	e.lock()
 	defer e.mu.Unlock()
 	if e.tables[name] != nil {
 		return nil, &failure{kind: "ResourceInUseException", message: "Cannot create preexisting table"}
 	}
-	e.tables[name] = t
-	return reply{"TableDescription": t.describe()}, nil
+	if err := e.checkConnected(); err != nil {
+		return nil, err
+	}
+	e.addTable(t)
+	return reply{"TableDescription": e.describe(t)}, nil
 }
 
 func newTable(r *request, name string) (*table, error) {
@@ -70,17 +80,51 @@ func (t *table) readBilling(r *request) error {
 }
 
 func (e *Engine) describeTable(r *request) (reply, error) {
-	e.mu.Lock()
+	e.lock()
 	defer e.mu.Unlock()
 	t, err := e.table(r)
 	if err != nil {
 		return nil, err
 	}
-	return reply{"Table": t.describe()}, nil
+	return reply{"Table": e.describe(t)}, nil
+}
+
+// listTables answers in the order of the names, as DynamoDB Local does.
+func (e *Engine) listTables(r *request) (reply, error) {
+	start, limit := r.text("ExclusiveStartTableName"), r.whole("Limit")
+	if r.err != nil {
+		return nil, r.err
+	}
+	switch {
+	case !r.has("Limit"):
+		limit = maxTableNames
+	case limit < 1:
+		return nil, invalid("Limit must be greater than or equal to 1")
+	case limit > maxTableNames:
+		return nil, invalid("Limit must be less than or equal to 100")
+	}
+	if r.has("ExclusiveStartTableName") {
+		if err := checkTableName(true, start); err != nil {
+			return nil, err
+		}
+	}
+	e.lock()
+	defer e.mu.Unlock()
+	names := slices.Sorted(maps.Keys(e.tables))
+	first, found := slices.BinarySearch(names, start)
+	if found {
+		first++
+	}
+	names = names[first:]
+	if len(names) <= limit {
+		return reply{"TableNames": names}, nil
+	}
+	names = names[:limit]
+	return reply{"TableNames": names, "LastEvaluatedTableName": names[limit-1]}, nil
 }
 
 func (e *Engine) deleteTable(r *request) (reply, error) {
-	e.mu.Lock()
+	e.lock()
 	defer e.mu.Unlock()
 	t, err := e.table(r)
 	if err != nil {
@@ -89,11 +133,15 @@ func (e *Engine) deleteTable(r *request) (reply, error) {
 	if t.protected {
 		return nil, invalid("Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first.")
 	}
-	delete(e.tables, t.name)
-	return reply{"TableDescription": t.describe()}, nil
+	if err := e.checkConnected(); err != nil {
+		return nil, err
+	}
+	e.dropTable(t.name)
+	return reply{"TableDescription": e.describe(t)}, nil
 }
 
-// describe is the table's description; like DynamoDB Local's, a table is ACTIVE from its creation to its end.
+// describe is the table's description; like DynamoDB Local's, a table is ACTIVE from its creation
+// to its end.
 func (t *table) describe() reply {
 	items, size := 0, 0
 	for _, p := range t.partitions {

@@ -15,7 +15,8 @@ const (
 	tokenLifetime      = 10 * time.Minute
 )
 
-// actionKinds are the kinds of action in a transaction, each with the members of it that the engine honours.
+// actionKinds are the kinds of action in a transaction, each with the members of it that the engine
+// honours.
 var actionKinds = map[string]struct {
 	kind    writeKind
 	members []string
@@ -32,38 +33,83 @@ var actionKinds = map[string]struct {
 }
 
 func (e *Engine) transactWriteItems(r *request) (reply, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	actions, err := e.readActions(r)
 	if err != nil {
 		return nil, err
 	}
-	past, err := e.pastTransaction(r)
-	if err != nil {
-		return nil, err
+	if e.isStrong() {
+		return nil, invalid("Transactions are not supported on global tables with multi-Region strong consistency")
 	}
-	writes, err := readTargets(actions)
-	if err != nil {
-		return nil, err
+	x := &transaction{request: r}
+	if x.writes, x.invalid = readTargets(actions); x.invalid == nil {
+		e.askForConflicts(r.operation, x.writes...)
 	}
-	if past != nil {
-		return transactionReply(r, writes, (*write).replayCapacity)
+	answer, under, err := e.prepare(x)
+	if under {
+		e.pause(e.options.transactionTime)
+		e.commit(x)
 	}
-	if err := planAll(writes); err != nil {
-		return nil, err
-	}
-	answer, err := transactionReply(r, writes, (*write).transactCapacity)
-	if err != nil {
-		return nil, err
-	}
-	for _, w := range writes {
-		w.commit()
-	}
-	e.remember(r)
-	return answer, nil
+	return answer, err
 }
 
-// transactAction is one of TransactItems, its expressions read but not yet the item that it is about.
+// transaction is a TransactWriteItems that has been read.
+type transaction struct {
+	request *request
+	writes  []*write
+	invalid error // what was wrong with one of the actions; it counts less than a token used twice
+}
+
+// prepare evaluates a transaction. It is under way if it is to be committed once its time has
+// passed: its items and its token are held until then, and the answer is the one that it will have.
+// A transaction that takes no time is committed already.
+func (e *Engine) prepare(x *transaction) (answer reply, underWay bool, err error) {
+	e.lock()
+	defer e.mu.Unlock()
+	past, err := e.pastTransaction(x.request)
+	if err = firstError(err, x.invalid); err == nil {
+		err = e.checkPresent(x.writes...)
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	if past != nil {
+		answer, err = transactionReply(x.request, x.writes, (*write).replayCapacity)
+		return answer, false, err
+	}
+	if err := e.planAll(x.writes); err != nil {
+		return nil, false, err
+	}
+	if answer, err = transactionReply(x.request, x.writes, (*write).transactCapacity); err != nil {
+		return nil, false, err
+	}
+	e.remember(x.request)
+	if e.options.transactionTime > 0 {
+		e.hold(x.writes)
+		return answer, true, nil
+	}
+	e.carryOut(x)
+	return answer, false, nil
+}
+
+// commit ends a transaction that is under way.
+func (e *Engine) commit(x *transaction) {
+	e.lock()
+	defer e.mu.Unlock()
+	e.release(x.writes)
+	e.carryOut(x)
+}
+
+func (e *Engine) carryOut(x *transaction) {
+	for _, w := range x.writes {
+		e.commitWrite(w)
+	}
+	if past := e.tokens[x.request.text("ClientRequestToken")]; past != nil {
+		past.committed, past.at = true, now()
+	}
+}
+
+// transactAction is one of TransactItems, its expressions read but not yet the item that it is
+// about.
 type transactAction struct {
 	kind    writeKind
 	request *request
@@ -92,7 +138,8 @@ func (e *Engine) readActions(r *request) ([]transactAction, error) {
 	return actions, nil
 }
 
-// readAction reads one of TransactItems: an object with a single member, which says what kind of action it is.
+// readAction reads one of TransactItems: an object with a single member, which says what kind of
+// action it is.
 func (e *Engine) readAction(part *request, index int) (transactAction, error) {
 	name := ""
 	for member := range part.members {
@@ -115,7 +162,7 @@ func (e *Engine) readAction(part *request, index int) (transactAction, error) {
 	if err := r.refuseUnsupported(name, as.members); err != nil {
 		return transactAction{}, err
 	}
-	t, err := e.table(r)
+	t, err := e.lockedTable(r)
 	if err != nil {
 		return transactAction{}, err
 	}
@@ -149,31 +196,27 @@ func readTargets(actions []transactAction) ([]*write, error) {
 
 // checkApart refuses two actions on one item.
 func checkApart(writes []*write) error {
-	type place struct {
-		table *table
-		hash  string
-		sort  string
-	}
-	seen := make(map[place]bool, len(writes))
+	seen := make(map[itemID]bool, len(writes))
 	for _, w := range writes {
-		p := place{table: w.table, hash: w.key.hash}
-		if w.key.sort != nil {
-			p.sort = keyText(w.key.sort)
-		}
-		if seen[p] {
+		if seen[w.itemID()] {
 			return invalid("Transaction request cannot include multiple operations on one item")
 		}
-		seen[p] = true
+		seen[w.itemID()] = true
 	}
 	return nil
 }
 
-// planAll works out every write. Any failed condition cancels the transaction, and then every condition is evaluated, so that
-// each has its reason.
-func planAll(writes []*write) error {
+// planAll works out every write. Any failed condition and any conflict cancels the transaction, and
+// then every condition is evaluated, so that each has its reason.
+func (e *Engine) planAll(writes []*write) error {
 	reasons := noReasons(len(writes))
 	failed := false
 	for i, w := range writes {
+		if e.conflicts(w) {
+			failed = true
+			reasons[i] = reason{code: "TransactionConflict", message: transactionOngoing}
+			continue
+		}
 		err := w.plan()
 		var f *failure
 		switch {
@@ -229,16 +272,18 @@ func cancelled(reasons []reason) error {
 	}
 }
 
-// pastTransaction is a transaction that was committed under a ClientRequestToken.
+// pastTransaction is a transaction that was prepared under a ClientRequestToken, and committed
+// since or not yet.
 type pastTransaction struct {
-	body [sha256.Size]byte
-	at   time.Time
+	body      [sha256.Size]byte
+	committed bool
+	at        time.Time // of the commit
 }
 
 // pastTransaction finds the commit that this request repeats; nil when it is a new one.
 func (e *Engine) pastTransaction(r *request) (*pastTransaction, error) {
 	for token, past := range e.tokens {
-		if now().Sub(past.at) > tokenLifetime {
+		if past.committed && now().Sub(past.at) > tokenLifetime {
 			delete(e.tokens, token)
 		}
 	}
@@ -250,22 +295,29 @@ func (e *Engine) pastTransaction(r *request) (*pastTransaction, error) {
 		return nil, invalidf("Value %s at 'clientRequestToken' failed to satisfy constraint: Member must have length less than or equal to %d", token, maxTokenLength)
 	}
 	past := e.tokens[token]
-	if past != nil && past.body != transactionBody(r) {
+	switch {
+	case past == nil:
+		return nil, nil
+	case past.body != transactionBody(r):
 		return nil, &failure{
 			kind:    "IdempotentParameterMismatchException",
 			message: "The request's actions differ from those that were committed under the same ClientRequestToken",
 		}
+	case !past.committed:
+		return nil, &failure{kind: "TransactionInProgressException", message: "Transaction from previous request is still in progress"}
 	}
 	return past, nil
 }
 
+// remember keeps the token of a transaction that is going to be committed.
 func (e *Engine) remember(r *request) {
 	if token := r.text("ClientRequestToken"); token != "" {
-		e.tokens[token] = &pastTransaction{body: transactionBody(r), at: now()}
+		e.tokens[token] = &pastTransaction{body: transactionBody(r)}
 	}
 }
 
-// transactionBody is the same for two requests that ask for the same actions, however they are spaced and ordered.
+// transactionBody is the same for two requests that ask for the same actions, however they are
+// spaced and ordered.
 func transactionBody(r *request) [sha256.Size]byte {
 	body, err := json.Marshal(r.members["TransactItems"])
 	if err != nil {

@@ -7,12 +7,13 @@ import (
 	"strconv"
 )
 
-// Transport serves requests by calling the handler, without a socket. The handler runs in a goroutine of its own, which ends
-// when the handler returns. RoundTrip returns as soon as the request's context is done, as if the network had gone quiet, and
-// the handler's answer is then lost, though what it did is done.
+// Transport serves requests by calling the handler, without a socket. The handler runs in a
+// goroutine of its own, which ends when the handler returns. RoundTrip returns as soon as the
+// request's context is done, as if the network had gone quiet, and the handler's answer is then
+// lost, though what it did is done.
 //
-// Everything runs in goroutines that the caller's own request started, so that a client of the SDK over it works inside a
-// testing/synctest bubble, in virtual time.
+// Everything runs in goroutines that the caller's own request started, so that a client of the SDK
+// over it works inside a testing/synctest bubble, in virtual time.
 func Transport(h http.Handler) http.RoundTripper { return transport{h} }
 
 type transport struct{ handler http.Handler }

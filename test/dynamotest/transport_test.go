@@ -40,7 +40,8 @@ func TestTheWholeSDKRunsInABubble(t *testing.T) {
 		g.Expect(err).NotTo(HaveOccurred())
 		g.Expect(time.Since(start)).To(Equal(2 * time.Hour))
 		g.Expect(*out.Table.CreationDateTime).To(BeTemporally("==", start.Add(time.Hour)), "the engine's clock is the bubble's")
-		// synctest.Test itself fails when a goroutine is left, or when one blocks on anything outside the bubble.
+		// synctest.Test itself fails when a goroutine is left, or when one blocks on anything
+		// outside the bubble.
 	})
 }
 

@@ -6,14 +6,21 @@ import (
 	"time"
 )
 
-// maxExpiryAge is how long past its expiry an item may be and still be removed: DynamoDB takes an older time for a mistake.
+// maxExpiryAge is how long past its expiry an item may be and still be removed: DynamoDB takes an
+// older time for a mistake.
 const maxExpiryAge = 5 * 365 * 24 * time.Hour
 
 func (e *Engine) updateTimeToLive(r *request) (reply, error) {
-	e.mu.Lock()
+	e.lock()
 	defer e.mu.Unlock()
 	t, err := e.table(r)
 	if err != nil {
+		return nil, err
+	}
+	if e.isStrong() {
+		return nil, invalid("Time to Live is not supported on global tables with multi-Region strong consistency")
+	}
+	if err := e.checkConnected(); err != nil {
 		return nil, err
 	}
 	if !r.has("TimeToLiveSpecification") {
@@ -37,19 +44,22 @@ func (e *Engine) updateTimeToLive(r *request) (reply, error) {
 		return nil, invalid("TimeToLive is active on a different AttributeName")
 	case t.ttl != "" && enable:
 		return nil, invalid("TimeToLive is already enabled")
-	case enable:
-		t.ttl = attribute
-	default:
-		t.ttl = ""
+	case !enable:
+		attribute = ""
 	}
-	return reply{"TimeToLiveSpecification": reply{"AttributeName": attribute, "Enabled": enable}}, nil
+	for _, replica := range e.replicas(t) {
+		replica.ttl = attribute
+	}
+	return reply{"TimeToLiveSpecification": reply{"AttributeName": given.text("AttributeName"), "Enabled": enable}}, nil
 }
 
-// ExpireItems removes, in all tables with a time to live, the items whose time is before now, and returns how many they were.
-// DynamoDB does so in the background, some time within days; here nothing expires until ExpireItems is called, so that a test
-// decides when. An expired item that has not been removed is an item like any other, as it is in DynamoDB.
+// ExpireItems removes, in all tables with a time to live, the items whose time is before now, and
+// returns how many they were. DynamoDB does so in the background, some time within days; here
+// nothing expires until ExpireItems is called, so that a test decides when. An expired item that
+// has not been removed is an item like any other, as it is in DynamoDB. Items of a transaction that
+// is under way (WithTransactionTime) are left for the next call.
 func (e *Engine) ExpireItems(now time.Time) int {
-	e.mu.Lock()
+	e.lock()
 	defer e.mu.Unlock()
 	removed := 0
 	for _, t := range e.tables {
@@ -58,8 +68,10 @@ func (e *Engine) ExpireItems(now time.Time) int {
 		}
 		for _, p := range slices.Clone(t.partitions) {
 			for _, r := range slices.Clone(p.rows) {
-				if r.item.expired(t.ttl, now) {
-					t.delete(key{hash: p.hash, sort: r.sort})
+				k := key{hash: p.hash, sort: r.sort}
+				if r.item.expired(t.ttl, now) && e.held[t.itemID(k)] == nil {
+					t.delete(k)
+					e.publish(t, k, nil)
 					removed++
 				}
 			}

@@ -26,8 +26,8 @@ func (k kind) isSet() bool {
 	return k == kindStringSet || k == kindNumberSet || k == kindBinarySet
 }
 
-// value is one attribute value. It is never changed once built: items share values, and a reply is written from them after
-// the engine's mutex has been released.
+// value is one attribute value. It is never changed once built: items share values, and a reply is
+// written from them after the engine's mutex has been released.
 type value struct {
 	kind    kind
 	text    string   // S, and B's raw bytes
@@ -38,7 +38,8 @@ type value struct {
 	set     []*value // SS, NS, BS: values of the element kind, in ascending order
 }
 
-// item is a map of attributes: a whole item or the inside of an M. Like a value, it is never changed once stored.
+// item is a map of attributes: a whole item or the inside of an M. Like a value, it is never
+// changed once stored.
 type item map[string]*value
 
 // setValue sorts the elements, as DynamoDB does.

@@ -2,8 +2,9 @@ package dynamotest
 
 const maxItemSize = 400 << 10
 
-// write is one conditional change of one item, as PutItem, UpdateItem and DeleteItem make it alone and TransactWriteItems
-// makes it together with others. A ConditionCheck is a write that changes nothing.
+// write is one conditional change of one item, as PutItem, UpdateItem and DeleteItem make it alone
+// and TransactWriteItems makes it together with others. A ConditionCheck is a write that changes
+// nothing.
 type write struct {
 	table     *table
 	key       key
@@ -13,6 +14,7 @@ type write struct {
 	touched   []path // what an update expression names
 	onFailure string // ReturnValuesOnConditionCheckFailure
 	check     bool   // a ConditionCheck, which changes nothing
+	conflict  bool   // WithConflicts has it refused
 	old, new  item   // once planned; nil: no such item
 }
 
@@ -169,7 +171,8 @@ func (w *write) checkTouched() error {
 	return nil
 }
 
-// checkUpdated is for what no single value of the request shows: the item may be too large, or nest too deep, only as a whole.
+// checkUpdated is for what no single value of the request shows: the item may be too large, or nest
+// too deep, only as a whole.
 func checkUpdated(it item) error {
 	if it.size() > maxItemSize {
 		return refused("Item size to update has exceeded the maximum allowed size")

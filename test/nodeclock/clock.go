@@ -1,13 +1,13 @@
-// Package nodeclock is time as one machine of a test's fleet sees it: running a little fast or slow, set forward or back by an
-// operator, asleep, or stopped by a debugger while the rest of the world goes on.
+// Package nodeclock is the time of one machine in a test. The machine's clocks may run fast or
+// slow, be set forward or back, or stop while the machine is suspended or its process is paused.
 //
 //	              Monotonic   Wall      timers
 //	running       goes on     goes on   fire when due
 //	suspended     stands      goes on   stand, go on where they were
 //	paused        goes on     goes on   late: those that came due fire at Continue
 //
-// A Clock is driven by time.Now and time.AfterFunc, so that inside a testing/synctest bubble everything happens in virtual
-// time. It satisfies the Clock interfaces of lockclient and election.
+// A Clock uses time.Now and time.AfterFunc, so inside a testing/synctest bubble its time is
+// virtual. It implements the Clock interfaces of lockclient and election.
 package nodeclock
 
 import (
@@ -18,11 +18,12 @@ import (
 	"time"
 )
 
-// Clock is one machine's clock. Use New. Its methods are safe for concurrent use.
+// Clock is one machine's clock. Make it with New. Its methods are safe for concurrent use.
 type Clock struct {
 	mu        sync.Mutex // guards what follows
 	rate      float64    // of both clocks; 1.01 is 1 % fast
 	mark      time.Time  // when mono and wall were last brought up to date
+	rest      float64    // of a nanosecond, which the readings don't show yet
 	mono      time.Duration
 	wall      time.Time
 	suspended bool
@@ -37,8 +38,8 @@ type timer struct {
 	real *time.Timer // nil while the clock stands
 }
 
-// Start is what the monotonic clock of a new Clock shows: it is below zero for longer than a test runs, since a clock may
-// count from any moment, and code that takes zero for "not yet" must not pass.
+// Start is what the monotonic clock of a new Clock shows. It is negative for longer than a test
+// runs. A clock may count from any moment, and code that takes zero for "not yet" must fail.
 const Start = -1000 * time.Hour
 
 // New returns a running clock whose rate is 1 and whose wall clock shows the true time.
@@ -49,7 +50,8 @@ func New() *Clock {
 	return c
 }
 
-// Monotonic is Start and the time since the clock was made, without the time for which it was suspended.
+// Monotonic is Start and the time since the clock was made, without the time for which it was
+// suspended.
 func (c *Clock) Monotonic() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -65,8 +67,8 @@ func (c *Clock) Wall() time.Time {
 	return c.wall
 }
 
-// AfterFunc calls f in a goroutine of its own once d has passed on the monotonic clock and the machine runs. stop reports
-// whether it kept f from running.
+// AfterFunc calls f in its own goroutine when d has passed on the monotonic clock and the machine
+// runs. stop reports whether it prevented the call.
 func (c *Clock) AfterFunc(d time.Duration, f func()) (stop func() bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -81,10 +83,10 @@ func (c *Clock) AfterFunc(d time.Duration, f func()) (stop func() bool) {
 	}
 }
 
-// SetRate has both clocks run rate times as fast as true time from now on; 1.009 is 0.9 % fast.
+// SetRate makes both clocks run rate times as fast as true time from now on. 1.009 is 0.9 % fast.
 func (c *Clock) SetRate(rate float64) { c.change(func() { c.rate = rate }) }
 
-// JumpWall sets the wall clock forward by d, or back where d is negative.
+// JumpWall sets the wall clock forward by d, or back if d is negative.
 func (c *Clock) JumpWall(d time.Duration) { c.change(func() { c.wall = c.wall.Add(d) }) }
 
 // Suspend puts the machine to sleep: its monotonic clock and its timers stand still.
@@ -99,8 +101,8 @@ func (c *Clock) Pause() { c.change(func() { c.paused = true }) }
 // Continue ends a pause; timers that came due meanwhile fire now.
 func (c *Clock) Continue() { c.change(func() { c.paused = false }) }
 
-// AwaitRunning returns when the machine is neither suspended nor paused, or with ctx's error. Useful in the path of its
-// requests and replies, which stand still with it.
+// AwaitRunning returns when the machine is neither suspended nor paused, or with ctx's error. Use
+// it for the machine's requests and replies, which stop while the machine does.
 func (c *Clock) AwaitRunning(ctx context.Context) error {
 	c.mu.Lock()
 	running := c.running
@@ -116,7 +118,11 @@ func (c *Clock) AwaitRunning(ctx context.Context) error {
 // update brings the readings up to now. Called with mu held, as all that follows.
 func (c *Clock) update() {
 	now := time.Now()
-	passed := time.Duration(float64(now.Sub(c.mark)) * c.rate)
+	// The part of a nanosecond that is left counts next time. Without it a clock that is
+	// read each nanosecond would stand still.
+	exact := float64(now.Sub(c.mark))*c.rate + c.rest
+	passed := time.Duration(exact)
+	c.rest = exact - float64(passed)
 	c.mark = now
 	c.wall = c.wall.Add(passed)
 	if !c.suspended {

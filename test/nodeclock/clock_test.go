@@ -124,3 +124,18 @@ func TestAStoppedTimerNeverFires(t *testing.T) {
 		}
 	})
 }
+
+func TestAClockThatIsReadEachNanosecondKeepsItsRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := nodeclock.New()
+		c.SetRate(0.99)
+		began := c.Monotonic()
+		for range 10_000 {
+			time.Sleep(time.Nanosecond)
+			c.Monotonic()
+		}
+		if passed := c.Monotonic() - began; passed < 9_899 || passed > 9_900 {
+			t.Errorf("%v of 10 us at a rate of 0.99", passed)
+		}
+	})
+}

@@ -25,17 +25,18 @@ func (w *Wire) isMetered() bool {
 	return w.metered
 }
 
-// Capacity is what was consumed since Meter or the last Reset. An answer that is an error carries no figure; a write that
-// its condition refused is charged by DynamoDB all the same, for an item of up to 1 KiB as one unit, and so it is here.
+// Capacity is what was consumed since Meter or the last Reset. An answer that is an error carries
+// no figure; a write that its condition refused is charged by DynamoDB all the same, for an item of
+// up to 1 KiB as one unit, and so it is here.
 func (w *Wire) Capacity() Capacity {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.capacity
 }
 
-var readOperations = map[string]bool{"GetItem": true, "Query": true, "Scan": true}
+var readOperations = map[string]bool{"GetItem": true, "BatchGetItem": true, "Query": true, "Scan": true}
 
-var meteredOperations = map[string]bool{"GetItem": true, "Query": true, "Scan": true,
+var meteredOperations = map[string]bool{"GetItem": true, "BatchGetItem": true, "Query": true, "Scan": true,
 	"PutItem": true, "UpdateItem": true, "DeleteItem": true, "TransactWriteItems": true}
 
 func askForCapacity(operation string, body []byte) []byte {
@@ -78,7 +79,8 @@ func (w *Wire) meter(operation string, reply *http.Response) (*http.Response, er
 	return reply, nil
 }
 
-// consumed adds up the units in an answer, which has one figure or, for transactions, one for each table.
+// consumed adds up the units in an answer, which has one figure or, for transactions and batches,
+// one for each table.
 func consumed(body []byte) float64 {
 	type figure struct{ CapacityUnits float64 }
 	var single struct{ ConsumedCapacity figure }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/aws/aws-sdk-go/aws"
 	"github.com/aws/aws-sdk-go/aws/client"
@@ -15,9 +16,15 @@ import (
 	"github.com/leaderkit/leaderkit/test/dynamotest"
 )
 
-// NewClient returns a DynamoDB client whose requests go through rt. It has made-up credentials and reads nothing from the
-// environment; the SDK's retries are as they are by default. configure may change its configuration.
+// NewClient returns a DynamoDB client whose requests go through rt. It has made-up credentials and
+// reads nothing from the environment; the SDK's retries are as they are by default. configure may
+// change its configuration.
 func NewClient(rt http.RoundTripper, configure ...func(*aws.Config)) dynamodbiface.DynamoDBAPI {
+	return Make(Config(rt, configure...))
+}
+
+// Config is the configuration that NewClient gives to Make.
+func Config(rt http.RoundTripper, configure ...func(*aws.Config)) *aws.Config {
 	config := defaults.Config().
 		WithEndpoint("http://wire.invalid").
 		WithRegion("us-east-1").
@@ -26,8 +33,12 @@ func NewClient(rt http.RoundTripper, configure ...func(*aws.Config)) dynamodbifa
 	for _, change := range configure {
 		change(config)
 	}
-	return dynamodb.New(provider{config})
+	return config
 }
+
+// Make makes the clients that NewClient returns. The tests of another SDK's adapter put theirs here
+// before any other test runs, so that whole suites run on it.
+var Make = func(config *aws.Config) dynamodbiface.DynamoDBAPI { return dynamodb.New(provider{config}) }
 
 // provider takes the place of a session, which would read the environment.
 type provider struct{ config *aws.Config }
@@ -42,8 +53,9 @@ func (p provider) ClientConfig(string, ...*aws.Config) client.Config {
 	}
 }
 
-// Endpoint returns a RoundTripper that sends every request to the engine at address (such as http://127.0.0.1:8000), whatever
-// its own URL says, and a function that closes its idle connections.
+// Endpoint returns a RoundTripper that sends every request to the engine at address (such as
+// http://127.0.0.1:8000), whatever its own URL says, and a function that closes its idle
+// connections.
 func Endpoint(address string) (rt http.RoundTripper, closeIdle func(), err error) {
 	target, err := url.Parse(address)
 	if err != nil {
@@ -53,8 +65,9 @@ func Endpoint(address string) (rt http.RoundTripper, closeIdle func(), err error
 	return endpoint{target, transport}, transport.CloseIdleConnections, nil
 }
 
-// Engine returns a RoundTripper to the engine at address, or to a dynamotest of its own where that is "". Suites give it
-// DYNAMODB_ENDPOINT and print said, in which hack/test.sh finds the engine that it promised:
+// Engine returns a RoundTripper to the engine at address, or to a dynamotest of its own where that
+// is "". Suites give it DYNAMODB_ENDPOINT and print said, in which hack/test.sh finds the engine
+// that it promised:
 //
 //	leaderkit-engine: dynamotest
 //	leaderkit-engine: endpoint http://127.0.0.1:8000 (the Server header that it answers with)
@@ -86,4 +99,31 @@ func (e endpoint) RoundTrip(r *http.Request) (*http.Response, error) {
 	redirected.URL.Scheme, redirected.URL.Host = e.target.Scheme, e.target.Host
 	redirected.Host = e.target.Host
 	return e.transport.RoundTrip(redirected)
+}
+
+// Far returns a RoundTripper whose requests and replies take half of roundTrip each on their way to
+// next and back. The time is virtual in a testing/synctest bubble. A request that its client has
+// given up does not arrive.
+func Far(next http.RoundTripper, roundTrip time.Duration) http.RoundTripper {
+	return far{next, roundTrip / 2}
+}
+
+type far struct {
+	next   http.RoundTripper
+	oneWay time.Duration
+}
+
+func (f far) RoundTrip(r *http.Request) (*http.Response, error) {
+	if err := Sleep(r.Context(), f.oneWay); err != nil {
+		return nil, err
+	}
+	reply, err := f.next.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	if err := Sleep(r.Context(), f.oneWay); err != nil {
+		_ = reply.Body.Close()
+		return nil, err
+	}
+	return reply, nil
 }

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Fault is what becomes of one request: what it returns is what the client gets, and whether and when it calls Deliver is
-// what the server gets. ctx is the client's.
+// Fault decides what becomes of one request. What it returns is what the client gets. Whether and
+// when it calls Deliver decides what the server gets. ctx is the client's.
 type Fault func(ctx context.Context, c *Call) (*http.Response, error)
 
 // ErrNetwork is in every network error that a Fault makes.
@@ -27,8 +27,9 @@ func Refuse() Fault {
 // DropReply is a network error after the server has carried the request out.
 func DropReply() Fault { return AfterDelivery(Refuse()) }
 
-// AfterDelivery has the server carry the request out, whatever the client's context says, loses the answer, and then does as
-// outcome does without delivering again: AfterDelivery(InternalError()) is a commit that is answered with status 500.
+// AfterDelivery lets the server carry the request out, whatever the client's context says, drops
+// the answer, and then does what outcome does, without delivering again.
+// AfterDelivery(InternalError()) is a commit that is answered with status 500.
 func AfterDelivery(outcome Fault) Fault {
 	return func(ctx context.Context, c *Call) (*http.Response, error) {
 		c.Repeat()
@@ -44,8 +45,8 @@ func Hang() Fault {
 	}
 }
 
-// Deaf never answers, delivers nothing, and ignores the client's context: the call returns, with a network error, only when
-// until is closed.
+// Deaf never answers, delivers nothing, and ignores the client's context. The call returns a
+// network error when until is closed.
 func Deaf(until <-chan struct{}) Fault {
 	return func(context.Context, *Call) (*http.Response, error) {
 		<-until
@@ -53,11 +54,12 @@ func Deaf(until <-chan struct{}) Fault {
 	}
 }
 
-// Delay delivers the request d later, also when the client has stopped waiting by then (Settle waits for that).
+// Delay delivers the request d later, even if the client has stopped waiting by then. Settle waits
+// for that.
 func Delay(d time.Duration) Fault {
 	return func(ctx context.Context, c *Call) (*http.Response, error) {
 		due := time.Now().Add(d)
-		if err := pause(ctx, d); err != nil {
+		if err := Sleep(ctx, d); err != nil {
 			c.wire.later(time.Until(due), func() { c.Repeat() })
 			return nil, err
 		}
@@ -65,14 +67,15 @@ func Delay(d time.Duration) Fault {
 	}
 }
 
-// DelayReply has the server carry the request out at once, whatever the client's context says, and holds the answer back for d.
+// DelayReply lets the server carry the request out at once, whatever the client's context says, and
+// holds the answer back for d.
 func DelayReply(d time.Duration) Fault {
 	return func(ctx context.Context, c *Call) (*http.Response, error) {
 		reply, err := c.Deliver(context.WithoutCancel(ctx))
 		if err != nil {
 			return nil, err
 		}
-		if err := pause(ctx, d); err != nil {
+		if err := Sleep(ctx, d); err != nil {
 			discard(reply)
 			return nil, err
 		}
@@ -80,7 +83,8 @@ func DelayReply(d time.Duration) Fault {
 	}
 }
 
-// Twice delivers the request two times in a row, as a proxy does that lost the first answer; the client gets the second.
+// Twice delivers the request twice in a row, as a proxy does that lost the first answer. The client
+// gets the second answer.
 func Twice() Fault {
 	return func(ctx context.Context, c *Call) (*http.Response, error) {
 		c.Repeat()
@@ -88,8 +92,9 @@ func Twice() Fault {
 	}
 }
 
-// Echo delivers the request, gives the client the answer, and delivers the same bytes once more d later (Settle waits for
-// that). With d = 0 the second delivery comes before the client has its answer.
+// Echo delivers the request, gives the client the answer, and delivers the same bytes once more d
+// later. Settle waits for that. With d = 0 the second delivery comes before the client has its
+// answer.
 func Echo(d time.Duration) Fault {
 	return func(ctx context.Context, c *Call) (*http.Response, error) {
 		reply, err := c.Deliver(ctx)
@@ -102,7 +107,7 @@ func Echo(d time.Duration) Fault {
 	}
 }
 
-func pause(ctx context.Context, d time.Duration) error {
+func Sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -113,12 +118,12 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Answer replies in the server's stead, with an error of DynamoDB's JSON protocol.
+// Answer replies instead of the server, with an error of DynamoDB's JSON protocol.
 func Answer(status int, code, message string) Fault {
 	return AnswerBody(status, "application/x-amz-json-1.0", fmt.Sprintf(`{"__type":%q,"message":%q}`, code, message))
 }
 
-// AnswerBody replies in the server's stead with any body, for example a load balancer's page.
+// AnswerBody replies instead of the server with any body, for example a load balancer's page.
 func AnswerBody(status int, contentType, body string) Fault {
 	return func(_ context.Context, c *Call) (*http.Response, error) {
 		return &http.Response{
@@ -135,7 +140,7 @@ func AnswerBody(status int, contentType, body string) Fault {
 	}
 }
 
-// CutReply has the server carry the request out and gives the client the first half of its answer.
+// CutReply lets the server carry the request out and gives the client the first half of its answer.
 func CutReply() Fault {
 	return func(ctx context.Context, c *Call) (*http.Response, error) {
 		reply, err := c.Deliver(ctx)
@@ -204,8 +209,8 @@ func TransactionConflict() Fault {
 	return Answer(http.StatusBadRequest, modelled+"TransactionConflictException", "Transaction is ongoing for the item")
 }
 
-// CancelTransaction is the answer to a TransactWriteItems whose items failed for these reasons, in order; "None" for those
-// that did not.
+// CancelTransaction is the answer to a TransactWriteItems whose items failed for these reasons, in
+// order; "None" for those that did not.
 func CancelTransaction(reasons ...string) Fault {
 	list := make([]string, len(reasons))
 	for i, reason := range reasons {

@@ -9,9 +9,9 @@ import (
 	"sync"
 )
 
-// History stands between Wires and the server and remembers what each item looked like after each write, so that reads can
-// be answered from the past, as eventually consistent reads may be. One History serves any number of Wires. The zero value is
-// of no use; use NewHistory.
+// History stands between Wires and the server and remembers what each item looked like after each
+// write, so that reads can be answered from the past, as eventually consistent reads may be. One
+// History serves any number of Wires. The zero value is of no use; use NewHistory.
 type History struct {
 	next http.RoundTripper
 
@@ -27,7 +27,8 @@ func NewHistory(next http.RoundTripper) *History {
 	return &History{next: next, states: map[string][][]byte{}}
 }
 
-// RoundTrip is http.RoundTripper. After each single write it reads the item again, which no Wire counts.
+// RoundTrip is http.RoundTripper. After each single write it reads the item again, which no Wire
+// counts.
 func (h *History) RoundTrip(r *http.Request) (*http.Response, error) {
 	target := r.Header.Get("X-Amz-Target")
 	switch target {
@@ -102,8 +103,9 @@ func (h *History) note(r *http.Request, a address) {
 	h.states[a.id()] = states
 }
 
-// Stale answers an eventually consistent GetItem with the item as it was age writes ago (1: before the last one; at most
-// 15), or before the oldest write that is remembered. Anything else is delivered as it is.
+// Stale answers an eventually consistent GetItem with the item as it was age writes ago (1: before
+// the last one; at most 15), or before the oldest write that is remembered. Anything else is
+// delivered as it is.
 func (h *History) Stale(age int) Fault {
 	return func(ctx context.Context, c *Call) (*http.Response, error) {
 		var in struct{ ConsistentRead bool }

@@ -93,8 +93,8 @@ func (w *Wire) Kinds() map[Kind]int {
 	return kinds
 }
 
-// On returns a Hook that gives the requests of one kind the fault that next chooses, and none to others. n counts the
-// requests of that kind from 1.
+// On returns a Hook that gives the requests of one kind the fault that next chooses, and none to
+// others. n counts the requests of that kind from 1.
 func On(kind Kind, next func(n int, c *Call) Fault) Hook {
 	var count counter
 	return func(c *Call) Fault {

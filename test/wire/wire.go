@@ -11,11 +11,12 @@ import (
 	"time"
 )
 
-// Hook looks at a request that is about to be sent. nil: nothing special happens to it. It may be called concurrently, and
-// may keep the Call.
+// Hook sees a request that is about to be sent, and returns what becomes of it. nil: it is
+// delivered as it is. A Hook may be called concurrently, and may keep the Call.
 type Hook func(*Call) Fault
 
-// Wire counts, keeps and disturbs requests. Use New. Its methods are safe for concurrent use.
+// Wire counts, keeps and disturbs requests. Make it with New. Its methods are safe for concurrent
+// use.
 type Wire struct {
 	next    http.RoundTripper
 	pending sync.WaitGroup // deliveries that outlive their requests
@@ -71,15 +72,16 @@ func (w *Wire) take(r *http.Request) (*Call, Hook, error) {
 	return call, w.hook, nil
 }
 
-// Calls returns the requests since the start or the last Reset, in the order in which they left the client.
+// Calls returns the requests since the start or the last Reset, in the order in which they left the
+// client.
 func (w *Wire) Calls() []*Call {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return append([]*Call(nil), w.calls...)
 }
 
-// Count is the number of requests of one operation ("UpdateItem"; "" for all) since the start or the last Reset. What a
-// Fault sends besides is not counted.
+// Count is the number of requests of one operation ("UpdateItem"; "" for all) since the start or
+// the last Reset. What a Fault sends besides is not counted.
 func (w *Wire) Count(operation string) int {
 	n := 0
 	for _, call := range w.Calls() {
@@ -106,7 +108,7 @@ func (w *Wire) Reset() {
 	w.calls, w.capacity = nil, Capacity{}
 }
 
-// Settle waits until nothing is under way any more that has outlived its request.
+// Settle waits for all deliveries that have outlived their request.
 func (w *Wire) Settle() { w.pending.Wait() }
 
 // later runs deliver after d, in a goroutine that Settle waits for.
@@ -129,8 +131,8 @@ type Call struct {
 	request *http.Request
 }
 
-// Deliver hands the request to the server, now, and returns its answer. Each call is one more delivery of the same bytes.
-// ctx takes the place of the client's context.
+// Deliver hands the request to the server, now, and returns its answer. Each call is one more
+// delivery of the same bytes. ctx takes the place of the client's context.
 func (c *Call) Deliver(ctx context.Context) (*http.Response, error) {
 	body, metered := c.Body, c.wire.isMetered()
 	if metered {
@@ -147,8 +149,8 @@ func (c *Call) Deliver(ctx context.Context) (*http.Response, error) {
 	return c.wire.meter(c.Operation, reply)
 }
 
-// Repeat is Deliver on nobody's behalf: the server acts on the request and its answer goes nowhere. It returns the answer's
-// status, 0 if there was none.
+// Repeat is Deliver without a client: the server carries the request out and the answer is dropped.
+// It returns the answer's status, 0 if there was none.
 func (c *Call) Repeat() int {
 	reply, err := c.Deliver(context.WithoutCancel(c.request.Context()))
 	if err != nil {

@@ -172,6 +172,13 @@ func TestMeterAddsUpWhatTheServerSaysItConsumed(t *testing.T) {
 		if err == nil || b.wire.Capacity().Write != 2 {
 			t.Errorf("a refused write (%v) costs as much as one that succeeds: %+v", err, b.wire.Capacity())
 		}
+		keys := &dynamodb.KeysAndAttributes{Keys: []map[string]*dynamodb.AttributeValue{itemKey}, ConsistentRead: aws.Bool(true)}
+		if _, err := b.client.BatchGetItem(&dynamodb.BatchGetItemInput{RequestItems: map[string]*dynamodb.KeysAndAttributes{"locks": keys}}); err != nil {
+			t.Fatal(err)
+		}
+		if got := b.wire.Capacity().Read; got != 2.5 {
+			t.Errorf("a batch of one consistent read more: %v", got)
+		}
 	})
 }
 
