@@ -7,17 +7,16 @@
 //     long as the rates of two monotonic clocks differ by less than 1 %.
 //  2. A holder that crashed is replaced soon after its lease has run out, and a
 //     lock that was released within one poll. One failed request never costs a
-//     lock; what no retry can mend is reported at once.
-//  3. Both are had for the fewest requests that can do it: one write acquires,
-//     one write renews, one write releases, one cheap read is one poll, and
-//     HasLock asks nobody.
+//     lock; permanent errors are returned at once.
+//  3. It takes the fewest requests: one write acquires, one write renews, one write
+//     releases, one cheap read is one poll, and HasLock sends none.
 //
 // # The states of a tenure
 //
 // A tenure is the time from one won lock to its end. A client has one tenure at
 // most, and each has a fencing token of its own.
 //
-//	        GetLock, PollLock, WaitForLock
+//	   GetLock, TryLock, PollLock, WaitForLock
 //	┌──────┐ wins one UpdateItem        ┌──────┐ heartbeat confirmed:
 //	│ idle ├───────────────────────────►│ held │ the trust window moves on
 //	└──────┘                            └┬─┬─┬─┘
@@ -60,8 +59,10 @@
 //     credentials had expired: it is sent again with jittered backoff until the
 //     trust window closes. The lock stays held.
 //   - The reply to an acquire was lost: the lock may be ours without our knowing.
-//     The next attempt recognises its own write and takes it over at once; where
-//     the caller gives up instead, a bounded release frees it.
+//     The next step is a read, never another write: a client that hears nothing
+//     would else keep the lock from all. If the read shows our own write, the next
+//     write takes it over at once. If the caller gives up instead, a bounded release
+//     frees it.
 //   - The caller gives up while an acquire is under way: its answer is waited for, half
 //     a second at most, because a request that is cancelled may be carried out all the
 //     same, after the release that was to undo it.
@@ -71,18 +72,67 @@
 //   - Nothing gets through until the window closes, the process stood still, or
 //     the machine slept: the tenure ends, ErrLeaseExpired, by a timer that waits
 //     for no request, and by every call of HasLock.
+//   - A heartbeat meets a transaction on the lock's item: it is repeated within
+//     milliseconds, and the tenure's own fenced transactions wait until it is
+//     confirmed.
+//   - Heartbeats hang: two at most are in flight, and a third takes the place of the
+//     oldest.
+//   - The machine is asked for more than it can do: requests wait in one line for each
+//     DynamoDB client, those of the leases that run out first go first, and a slow
+//     answer is not taken for a lost one. What is completed levels off.
+//   - Another client writes the record in place, perhaps under our name: ourVersion no
+//     longer equals recordVersionNumber, and the tenure ends, ErrLockLost.
+//   - A holder releases and acquires again at once, over and over: a waiter whose reads
+//     find ever new tenures polls by writing.
 //   - A heartbeat lands late, after a takeover: its condition fails, nothing
 //     changes. A request repeated by the network raises heartbeatCount, so that
 //     it never shows watchers an old version again.
+//   - An acquire lands late, or once more: the record has its token by then, or a
+//     higher one, and it changes nothing. See "Fencing tokens".
 //   - The process crashed: waiters see the version stay unchanged for the
 //     recorded lease and take over on condition that it still is.
-//   - The table is missing, access is denied, the key's name is wrong: GetLock and
-//     WaitForLock return at once with an error that says what to do. A holder
+//   - The table is missing, access is denied, the key's name is wrong: GetLock, TryLock
+//     and WaitForLock return at once with an error that says what to do. A holder
 //     keeps trying, since a permission may come back, until its window closes.
 //
-// What a paused process does after its check of HasLock no lock can prevent.
-// The fencing token can: put ConditionCheck into the transaction that does the
-// work (or use TransactWrite), or compare FencingToken where the work is stored.
+// No lock can prevent what a paused process does after its check of HasLock. The
+// fencing token can: put ConditionCheck into the transaction that does the work (or use
+// TransactWrite), guard an update with Stamp, or compare FencingToken where the work is
+// stored.
+//
+// # Fencing tokens
+//
+// The client that acquires chooses the token: its wall clock in milliseconds, or one more
+// than the highest that it has seen or tried, whichever is higher. Every acquire is
+// conditional on a record without a token or with a lower one, so a token rises with each
+// change of holder whatever the clocks say:
+//
+//   - The clock is behind that of an earlier holder: the acquire is refused, the refusal
+//     shows the record's token, and the client acquires at once with a higher one. That
+//     is the only case in which a free lock costs a second request. A client that has
+//     looked at the record since does not need it.
+//   - An acquire arrives twice, or after its client has given up: its own token, or that of
+//     a later tenure, is in the record, also after a release, and the copy is refused.
+//   - The reply is lost: the next attempt has a higher token, and takes the record over from
+//     the first by its version. The first can't land any more.
+//   - Another client's record has no token (Java, dynamolock, v0.1.0), or the item is gone:
+//     only the clock, and what the client has seen, keep the token high. See "Not promised".
+//   - The token is no number, or so near to the top of its range that there is no room
+//     above: ErrNotALock, and the record is left as it is.
+//
+// No two attempts of a client have the same token, so an owner and a token name one tenure.
+//
+// # How it is built
+//
+// Three pure types decide: contender (what a waiter knows, and what to do next), tenure
+// (what a holder may believe, and when to renew) and ledger (which records may still
+// carry our name). They read no clock and send nothing. testdata/stories plays scenarios
+// to them. A driver does what they decide, for one client; a keeper renews one tenure; the
+// line and the schedule are shared by all locks of one DynamoDB client.
+//
+// Requests are built in requests.go, and in the files whose names end so, for sessions and
+// tables. Only expression.go, fence.go and stamp.go know DynamoDB's request types beside them:
+// for the texts of their conditions, and for the caller's own requests.
 //
 // # Not promised
 //

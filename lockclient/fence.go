@@ -10,6 +10,8 @@ import (
 	"github.com/aws/aws-sdk-go/aws"
 	"github.com/aws/aws-sdk-go/service/dynamodb"
 	"github.com/google/uuid"
+
+	"github.com/leaderkit/leaderkit/lockclient/lease"
 )
 
 // ConditionCheck returns the condition "this tenure still holds the lock", to be put
@@ -17,60 +19,43 @@ import (
 // is true, atomically with the rest. Make a new one for each transaction. Without a
 // tenure it returns ErrNotHeld.
 //
-// The lock's item is only read, so transactions and heartbeats don't wait for each
-// other; DynamoDB refuses one of two that meet (TransactionConflict), the heartbeat
-// is repeated by itself, and the transaction by TransactWrite.
+// The lock's item is only read. DynamoDB refuses one of two requests that meet on it
+// (TransactionConflict): the heartbeat is repeated by itself, and the transaction by
+// TransactWrite, which also keeps out of the way of a heartbeat that is being repeated.
 func (c *DynamoDBLockClient) ConditionCheck() (*dynamodb.ConditionCheck, error) {
-	t, err := c.heldTenure()
+	k, err := c.heldTenure()
 	if err != nil {
 		return nil, err
 	}
-	return t.lock.store.conditionCheck(t.token), nil
-}
-
-// heldTenure is the current tenure, or an error that wraps ErrNotHeld and why the
-// last one ended.
-func (c *DynamoDBLockClient) heldTenure() (*tenure, error) {
-	l, err := c.lock()
-	if err != nil {
-		return nil, err
-	}
-	t := l.current.Load()
-	if t == nil {
-		return nil, fmt.Errorf("%w: lock %q", ErrNotHeld, l.name)
-	}
-	held, err := t.holds()
-	switch {
-	case held:
-		return t, nil
-	case err != nil:
-		return nil, fmt.Errorf("%w: %w", ErrNotHeld, err)
-	default:
-		return nil, fmt.Errorf("%w: lock %q was released", ErrNotHeld, l.name)
-	}
+	return k.driver().requests.conditionCheck(k.fencingToken()), nil
 }
 
 // TransactWrite runs in as a transaction that commits only if this client's current
 // tenure still holds the lock. It adds ConditionCheck (in is not changed and may have
-// 99 items), and repeats the transaction with jittered backoff while nothing but a
-// conflict, a throttle or a lost reply stands in its way, always under one
-// ClientRequestToken, so that it is carried out once.
+// 99 items). After a conflict, a throttle or a lost reply it repeats the transaction with
+// jittered backoff, always with the same ClientRequestToken, so that it is carried out
+// once. While a heartbeat of the lock is being repeated, it waits.
 //
-// It returns ErrNotHeld when there is no tenure, ErrLockLost when the lock turned out
-// to be another's (the tenure has then ended and nothing was written), or the SDK's
-// *dynamodb.TransactionCanceledException when a condition of the caller's own failed.
-// ErrOutcomeUnknown, with ctx's error or the SDK's beside it and never ErrLockLost, says
-// that an attempt went unanswered: the transaction may have been carried out or may yet
-// be, while the lock was held and only then. Before it says so it asks on for a lease after
-// the tenure has ended, since the server's answer settles what the lost one said.
+// It returns ErrNotHeld when there is no tenure. ErrLockLost says that the lock's record is
+// no longer this tenure's: nothing was written, and nothing will be, whatever copies of the
+// request the network has made. The SDK's *dynamodb.TransactionCanceledException says that a
+// condition of the caller's own failed.
+//
+// ErrOutcomeUnknown says that the transaction may have been carried out, or may still be,
+// but only if the lock was held then. ctx's error or the SDK's is beside it, and never
+// ErrLockLost. Before TransactWrite returns it, it repeats the transaction for one lease
+// after the tenure has ended, since a success or ErrLockLost tells what became of all
+// attempts.
 func (c *DynamoDBLockClient) TransactWrite(ctx context.Context, in *dynamodb.TransactWriteItemsInput) (*dynamodb.TransactWriteItemsOutput, error) {
-	t, err := c.heldTenure()
+	k, err := c.heldTenure()
 	if err != nil {
 		return nil, err
 	}
-	l := t.lock
+	if in == nil {
+		return nil, fmt.Errorf("%w: the TransactWriteItemsInput is nil: give the transaction to guard", ErrInvalidConfig)
+	}
 	fenced := *in
-	fenced.TransactItems = append(slices.Clone(in.TransactItems), &dynamodb.TransactWriteItem{ConditionCheck: l.store.conditionCheck(t.token)})
+	fenced.TransactItems = append(slices.Clone(in.TransactItems), &dynamodb.TransactWriteItem{ConditionCheck: k.driver().requests.conditionCheck(k.fencingToken())})
 	if fenced.ClientRequestToken == nil {
 		id, err := uuid.NewRandom()
 		if err != nil {
@@ -78,82 +63,131 @@ func (c *DynamoDBLockClient) TransactWrite(ctx context.Context, in *dynamodb.Tra
 		}
 		fenced.ClientRequestToken = aws.String(id.String())
 	}
-	return t.transact(ctx, &fenced)
+	t := &transaction{k: k, in: &fenced, check: len(fenced.TransactItems) - 1, passed: lease.StartOdometer(lease.Now(k.driver().clock))}
+	return t.run(ctx)
 }
 
-// tokenMemory is how long DynamoDB knows a ClientRequestToken again (10 minutes, by its
-// API reference), less what clocks and a last attempt may take. A repetition after that
-// would be another transaction.
+// tokenMemory is how long a transaction is repeated. DynamoDB remembers a
+// ClientRequestToken for 10 minutes, says its API reference. This is less, to leave time
+// for clocks and a last attempt: a later repetition would be a second transaction.
 const tokenMemory = 8 * time.Minute
 
-// transact sends a transaction whose last item is this tenure's check until it is
-// answered.
-func (t *tenure) transact(ctx context.Context, fenced *dynamodb.TransactWriteItemsInput) (*dynamodb.TransactWriteItemsOutput, error) {
-	l, check := t.lock, len(fenced.TransactItems)-1
-	began, ended := odometer{mark: now(l.clock)}, time.Duration(0)
-	unknown := false // an attempt may have been carried out without our having heard
-	gaveUp := func(why error) error {
-		if unknown {
-			return fmt.Errorf("%w: %w", ErrOutcomeUnknown, why)
+// transaction is one fenced transaction, repeated until it is answered.
+type transaction struct {
+	k       holding
+	in      *dynamodb.TransactWriteItemsInput
+	check   int // the place of the tenure's check among the items
+	passed  lease.Odometer
+	ended   time.Duration // when the tenure was first seen to have ended; 0: not yet
+	unknown bool          // an attempt got no answer, and may have been carried out
+	left    bool          // an attempt has left this machine; the network may still deliver a copy of it
+}
+
+func (t *transaction) run(ctx context.Context) (*dynamodb.TransactWriteItemsOutput, error) {
+	d := t.k.driver()
+	var last error
+	for failures := 0; ; failures++ {
+		if failures > 0 && !d.sleep(ctx, backoff(failures, d.Heartbeat, d.jitter)) {
+			return nil, t.withOutcome(contextError(ctx))
 		}
-		return why
-	}
-	for failures := 1; ; failures++ {
-		out, err := ask(ctx, l, func(ctx context.Context) (*dynamodb.TransactWriteItemsOutput, error) {
-			return l.store.client.TransactWriteItemsWithContext(ctx, fenced, once)
+		if err := t.k.untilCalm(ctx); err != nil {
+			return nil, t.withOutcome(err)
+		}
+		if failures > 0 { // after the waits: they may take longer than a token is remembered
+			if final := t.reasonToStop(last); final != nil {
+				return nil, final
+			}
+		}
+		out, err := ask(ctx, d, 0, func(ctx context.Context) (*dynamodb.TransactWriteItemsOutput, error) {
+			return d.requests.client.TransactWriteItemsWithContext(ctx, t.in, once)
 		})
 		if err == nil {
 			return out, nil
 		}
-		unknown = unknown || mayHaveCommitted(err)
+		t.unknown = t.unknown || mayHaveCommitted(err)
 		if ctx.Err() != nil {
-			return nil, gaveUp(contextError(ctx))
+			return nil, t.withOutcome(contextError(ctx))
 		}
-		// Had an earlier attempt been carried out, DynamoDB would have known its token again and
-		// not looked at any condition; and one that is still under way will find the same. So this
-		// says for certain that nothing was written.
-		if lost := TransactionError(err, check); lost != nil {
-			t.refuted(reasonRecord(err, check), err)
-			return nil, lost
+		if final := t.finalError(err); final != nil {
+			return nil, final
 		}
-		if !transactionRetriable(err) {
-			if errorCode(err) == dynamodb.ErrCodeTransactionCanceledException {
-				return nil, gaveUp(err) // an earlier attempt may yet arrive, and find the caller's own conditions met
-			}
-			if failure := l.store.failure("transaction guarded by", err); isPermanent(failure) {
-				return nil, gaveUp(failure)
-			}
-		}
-		l.log.V(1).Info("fenced transaction failed, will retry", "failures", failures, "error", err.Error())
-		if !l.sleep(ctx, l.backoff(failures, l.heartbeat)) {
-			return nil, gaveUp(contextError(ctx))
-		}
-		passed := began.fold(now(l.clock))
-		held, why := t.holds()
-		switch {
-		case passed > tokenMemory:
-			return nil, gaveUp(fmt.Errorf("lockclient: transaction guarded by lock %q: no answer for %v: %w", l.name, passed, err))
-		case held:
-			continue
-		case why == nil:
-			why = ErrNotHeld
-		}
-		if ended == 0 {
-			ended = passed
-		}
-		switch {
-		case !unknown:
-			return nil, fmt.Errorf("%w (the transaction's last answer: %w)", why, err)
-		case passed-ended > l.lease:
-			return nil, gaveUp(fmt.Errorf("%s (last answer: %w)", why, err)) // the loss alone would say that nothing was written
-		}
+		t.left = t.left || t.unknown || statusOf(err) > 0
+		last = err
+		d.log.V(1).Info("fenced transaction failed, will retry", "failures", failures+1, "error", err.Error())
 	}
+}
+
+// withOutcome adds ErrOutcomeUnknown to why the transaction ends, if an attempt got no
+// answer.
+func (t *transaction) withOutcome(why error) error {
+	if t.unknown {
+		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, why)
+	}
+	return why
+}
+
+// finalError returns what to tell the caller about an answer, or nil if the transaction
+// should be repeated.
+func (t *transaction) finalError(err error) error {
+	// If an earlier attempt, or a copy of one, had been carried out, DynamoDB would have
+	// recognised its token and checked no condition. One that is still in flight will fail the
+	// same check. So it is certain that nothing was written, unless this process has stood
+	// still until the token was forgotten.
+	if lost := TransactionError(err, t.check); lost != nil {
+		t.k.lose(reasonRecord(err, t.check), err)
+		if t.left && t.passed.Fold(lease.Now(t.k.driver().clock)) > tokenMemory {
+			return fmt.Errorf("%w: %s", ErrOutcomeUnknown, lost) // not wrapped: ErrLockLost would say that nothing was written
+		}
+		return lost
+	}
+	if transactionRetriable(err) {
+		return nil
+	}
+	switch errorCode(err) {
+	case dynamodb.ErrCodeTransactionCanceledException:
+		return t.withOutcome(err) // an earlier attempt may still arrive, and find the caller's own conditions met
+	case dynamodb.ErrCodeResourceNotFoundException:
+		return t.withOutcome(fmt.Errorf("lockclient: transaction guarded by lock %q: a table that it names does not exist: %w", t.k.driver().name, err))
+	}
+	if failure := t.k.driver().requests.transactionFailure(err); isPermanent(failure) {
+		return t.withOutcome(failure)
+	}
+	return nil
+}
+
+// reasonToStop returns why the transaction should not be repeated, or nil. last is the
+// error of its last attempt.
+func (t *transaction) reasonToStop(last error) error {
+	passed := t.passed.Fold(lease.Now(t.k.driver().clock))
+	held, why := t.k.holds()
+	switch {
+	case passed > tokenMemory:
+		return t.withOutcome(fmt.Errorf("lockclient: transaction guarded by lock %q: repeated for %v without success, the last answer: %w", t.k.driver().name, passed.Round(time.Second), last))
+	case held:
+		return nil
+	case why == nil:
+		why = ErrNotHeld
+	}
+	if t.ended == 0 {
+		t.ended = passed
+	}
+	switch {
+	case !t.left:
+		return fmt.Errorf("%w (the transaction's last answer: %w)", why, last)
+	case passed-t.ended > t.k.driver().Lease:
+		return fmt.Errorf("%w: %s (last answer: %w)", ErrOutcomeUnknown, why, last) // why is not wrapped: ErrLockLost would say that nothing was written
+	}
+	// A refusal does not tell what became of a copy of the request. The next answer does: if
+	// one was carried out, it is a success, and else the lock's condition fails for all.
+	return nil
 }
 
 // TransactionError reads the answer to a transaction that the caller sent with a
 // ConditionCheck of its own at place check (counting from 0 in TransactItems). It
-// returns an error that wraps ErrLockLost and err when that check has failed, which
-// means that nothing was written and the tenure is over, and nil for everything else.
+// returns an error that wraps ErrLockLost and err when that check has failed, and nil for
+// everything else. A failed check means that the tenure is over and that nothing was
+// written, also by earlier attempts with the same ClientRequestToken, if the first of them
+// was sent less than 10 minutes ago.
 func TransactionError(err error, check int) error {
 	reason := cancellationReason(err, check)
 	if reason == nil || aws.StringValue(reason.Code) != "ConditionalCheckFailed" {

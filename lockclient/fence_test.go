@@ -3,6 +3,7 @@ package lockclient
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go/aws"
 	"github.com/aws/aws-sdk-go/service/dynamodb"
@@ -40,5 +41,26 @@ func TestOnlyAFailedCheckOfOursMeansThatTheLockIsLost(t *testing.T) {
 		if got := transactionRetriable(c.err); got != c.retriable {
 			t.Errorf("%v: retriable is %v", c.err, got)
 		}
+	}
+}
+
+// TestConditionChecksShareNothing: a caller may add names and values of its own to a check,
+// whatever others do with theirs.
+func TestConditionChecksShareNothing(t *testing.T) {
+	c := &DynamoDBLockClient{LockName: "a", TableName: "locks", LeaseDuration: time.Second, Client: &dynamodb.DynamoDB{}}
+	d, err := c.driver()
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := d.requests.conditionCheck(1)
+	one.ExpressionAttributeNames["#mine"] = aws.String("mine")
+	one.ExpressionAttributeValues[":mine"] = text("mine")
+	one.Key["mine"] = text("mine")
+	other := d.requests.conditionCheck(2)
+	if other.ExpressionAttributeNames["#mine"] != nil || other.ExpressionAttributeValues[":mine"] != nil || other.Key["mine"] != nil {
+		t.Errorf("what one caller adds shows in another's check: %v", other)
+	}
+	if d.requests.renewing.names["#mine"] != nil {
+		t.Error("it shows in the lock's own requests")
 	}
 }

@@ -7,20 +7,6 @@ import (
 	"time"
 )
 
-// ObserveHeartbeats calls observe after each heartbeat of this and later tenures:
-// how long its answer took, and nil or why it failed (a heartbeat that is overdue is
-// reported as failed when the next one is sent). observe is called from the
-// heartbeat's goroutine, from several at once when answers are late, and must not
-// block. It is called no more after stop. Useful for metrics. A client whose
-// configuration is invalid has no heartbeats to observe.
-func (c *DynamoDBLockClient) ObserveHeartbeats(observe func(took time.Duration, err error)) (stop func()) {
-	l, err := c.lock()
-	if err != nil {
-		return func() {}
-	}
-	return l.observers.add(observe)
-}
-
 // observers is a list of functions that is read far more often than changed.
 type observers struct {
 	mu   sync.Mutex // guards changes

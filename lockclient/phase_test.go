@@ -37,7 +37,7 @@ func (h holderRun) watch() (lags []time.Duration, polls int) {
 	arrived := start + h.travel()
 	seen := shown(arrived)
 	p := newPhase(h.recorded, h.lease, start, arrived)
-	jitter := (&lock{clock: systemClock{}}).jitter
+	jitter := randomJitter
 	for seen < h.heartbeats-1 {
 		sent := max(p.next(jitter), arrived)
 		served := sent + h.travel()
@@ -101,9 +101,10 @@ func (h holderRun) judge(t *testing.T, p50, p99, perHeartbeat float64) {
 	}
 }
 
-// A holder whose clock is faster than the waiter's renews ever earlier, and every poll that comes just after the moment that was
-// foretold shows exactly one renewal more. Quartzes differ by some 50 millionths; 1 % is the most that the protocol bears. Far
-// away, a poll that is sent before the renewal is answered after it.
+// A holder whose clock is faster than the waiter's renews ever earlier, and every poll that comes
+// just after the moment that was predicted shows exactly one renewal more. Quartzes differ by some
+// 50 millionths; 1 % is the most that the protocol bears. Far away, a poll that is sent before the
+// renewal is answered after it.
 func TestPollsFollowAHolderWhoseClockIsFasterOrSlower(t *testing.T) {
 	for _, at := range []struct {
 		lease, recorded time.Duration
@@ -132,8 +133,8 @@ func TestPollsFollowAHolderWhoseClockIsFasterOrSlower(t *testing.T) {
 	}
 }
 
-// A heartbeat that had to be repeated, or whose commit took long, is followed by one where the rhythm has it; they come alone or
-// several in a row.
+// A heartbeat that had to be repeated, or whose commit took long, is followed by one where the
+// rhythm has it; they come alone or several in a row.
 func TestPollsKeepToTheRhythmThroughLateHeartbeats(t *testing.T) {
 	for _, odds := range []int{1000, 100, 40} {
 		for _, inARow := range []int{1, 2, 3} {
@@ -160,12 +161,13 @@ func TestPollsKeepToTheRhythmThroughLateHeartbeats(t *testing.T) {
 	}
 }
 
-// A waiter's machine that has slept finds more renewals than its clock says there was time for, and knows nothing of the phase.
+// A waiter's machine that has slept finds more renewals than its clock says there was time for, and
+// knows nothing of the phase.
 func TestPollsAfterASleepSearchForTheRhythmAnew(t *testing.T) {
 	p := newPhase(time.Second, 3*time.Second, 0, time.Millisecond)
 	p.after = p.by - 5*time.Millisecond
 	p.renewed(time.Second, time.Second+time.Millisecond, 7)
-	if p.by-p.after != time.Second || p.settled {
+	if p.by-p.after != time.Second || p.wasNarrow {
 		t.Errorf("it believes in (%v, %v]", p.after, p.by)
 	}
 }
@@ -186,7 +188,7 @@ func TestADeadHolderIsPolledWithGrowingGaps(t *testing.T) {
 	p := newPhase(time.Second, 3*time.Second, 0, time.Millisecond)
 	polls := 0
 	for at := time.Duration(0); at < 3*time.Second; polls++ {
-		at = p.next((&lock{clock: systemClock{}}).jitter)
+		at = p.next(randomJitter)
 		p.unchanged(at)
 	}
 	if polls < 3 || polls > 12 {

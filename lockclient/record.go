@@ -9,28 +9,55 @@ import (
 	"github.com/aws/aws-sdk-go/service/dynamodb"
 )
 
-// The attributes of a record. The first five are awslabs/amazon-dynamodb-lock-client's.
+// The attributes of a record.
 const (
+	// awslabs/amazon-dynamodb-lock-client writes these.
 	attrOwner    = "ownerName"
 	attrLease    = "leaseDuration"
 	attrVersion  = "recordVersionNumber"
 	attrReleased = "isReleased"
 	attrData     = "data"
 
-	attrToken     = "fencingToken"
-	attrCount     = "heartbeatCount"
-	attrHeartbeat = "heartbeatPeriod"
-	attrExpires   = "expiresAt"
-	attrTTL       = "ttl"
-	attrReleasing = "isReleasing"
+	// We write these as well. Those below attrOurVersion count only while it equals
+	// attrVersion: a client that knows none of them and updates the record in place
+	// leaves them behind, and then they describe an earlier holder.
+	attrToken      = "fencingToken"
+	attrOurVersion = "ourVersion"
+	attrCount      = "heartbeatCount"
+	attrHeartbeat  = "heartbeatPeriod"
+	attrExpires    = "expiresAt"
+	attrTTL        = "ttl"
+	attrReleasing  = "isReleasing"
+
+	// We write these with a release that names an heir. They count only while
+	// attrHeirVersion equals attrVersion, so that the next write of any client ends them.
+	attrHeir        = "heir"
+	attrHeirVersion = "heirVersion"
 
 	// dynamodb-lock-client-golang v0.1.0 writes these two and the key.
-	attrSeedOwner  = "identifier"
-	attrSeedExpiry = "expiry"
+	attrV010Owner  = "identifier"
+	attrV010Expiry = "expiry"
+
+	// A lock that is held under a session has these, bound like the others to attrOurVersion.
+	attrSession      = "sessionName"
+	attrSessionLease = "sessionLease" // milliseconds; for waiters who find no session of that name
+
+	// A session's item has this: how many of its locks were let go.
+	attrChanges = "changes"
 )
 
-var recordAttributes = []string{attrOwner, attrLease, attrVersion, attrReleased, attrData,
-	attrToken, attrCount, attrHeartbeat, attrExpires, attrTTL, attrReleasing, attrSeedOwner, attrSeedExpiry}
+// recordKind tells the records that we write apart.
+type recordKind uint8
+
+const (
+	lockRecord    recordKind = iota // of a lock that is renewed itself
+	memberRecord                    // of a lock that is held under a session
+	sessionRecord                   // of a session
+)
+
+var recordAttributes = []string{attrOwner, attrLease, attrVersion, attrReleased, attrData, attrToken, attrOurVersion,
+	attrCount, attrHeartbeat, attrExpires, attrTTL, attrReleasing, attrHeir, attrHeirVersion, attrV010Owner, attrV010Expiry,
+	attrSession, attrSessionLease, attrChanges}
 
 // releasedMark is the only value of isReleased that any of the clients writes.
 const releasedMark = "1"
@@ -39,8 +66,10 @@ const releasedMark = "1"
 // counts as.
 const maxLease = 10 * 365 * 24 * time.Hour
 
-// unknownLease is the least time for which a record without a readable lease is
-// watched.
+// tokenLimit is above all tokens that clients give out. It leaves room for a few more.
+const tokenLimit = math.MaxInt64 - 1<<40
+
+// unknownLease is how long a record without a readable lease is watched at least.
 const unknownLease = time.Minute
 
 // LockItem is a lock's record as Peek and Locks show it. Nothing in it decides
@@ -53,6 +82,9 @@ type LockItem struct {
 	// Released is true when nobody holds the lock: released, or never taken. A holder
 	// that crashed is not Released.
 	Released bool
+	// Heir is who may take the Released lock first, for one HeartbeatPeriod after the
+	// release (ReleaseTo). "" for nobody.
+	Heir string
 	// FencingToken is the tenure's number; 0 where the client that holds the lock
 	// writes none (Java, dynamolock, dynamodb-lock-client-golang).
 	FencingToken int64
@@ -60,44 +92,68 @@ type LockItem struct {
 	LeaseDuration time.Duration
 	// HeartbeatPeriod is the holder's; 0 when not recorded.
 	HeartbeatPeriod time.Duration
+	// ExpiresAt is when the lease ends if it is not renewed, by the holder's wall clock. It
+	// is a hint, since clocks differ. Zero where the holder's client does not record it.
+	ExpiresAt time.Time
+	// Session is the name of the session that holds the lock; "" if none does.
+	Session string
+	// SessionOver is true when that session is over: nobody holds the lock, and Released is
+	// true as well. A session that died without a mark is not over yet.
+	SessionOver bool
 	// RecordVersionNumber changes with every write; "" where its client writes none.
 	RecordVersionNumber string
 	// Data is what the holder stored with the lock, or nil.
 	Data []byte
 }
 
-// dialect says which client's spelling a record is in.
-type dialect int
+// dialect says which client's schema a record is in.
+type dialect uint8
 
 const (
 	dialectNone  dialect = iota // not a lock
 	dialectAWS                  // awslabs', ours, dynamolock's
-	dialectSeed                 // dynamodb-lock-client-golang v0.1.0
+	dialectV010                 // dynamodb-lock-client-golang v0.1.0
 	dialectEmpty                // no item
 )
 
-// version is what changes with every write of a holder. Two equal versions are one
-// and the same write.
+// version is what changes with every write of a holder. Two equal versions are the same
+// write.
 type version struct {
 	dialect dialect
-	number  string // recordVersionNumber, or the seed's expiry
-	count   string // heartbeatCount as stored, "" where the record has none; or the seed's identifier
+	number  string // recordVersionNumber; v0.1.0's expiry
+	count   string // heartbeatCount as stored, "" where the record has none; v0.1.0's identifier
 }
 
 // record is a decoded item.
 type record struct {
-	item      LockItem
-	version   version
-	count     int64     // heartbeatCount, 0 when absent
-	expiresAt time.Time // zero when absent
-	releasing bool      // its holder has announced a release
+	item    LockItem
+	version version
+	// bound says that this library wrote this version, so that our own attributes belong to
+	// it. Where it is false, item.FencingToken, the heartbeat period and the fields below
+	// token are zero.
+	bound bool
+	token int64 // fencingToken as stored, also where it is an earlier holder's; 0 when absent
+	// unusableToken says that fencingToken is no number, or too high to give out a higher one.
+	unusableToken bool
+	count         int64  // heartbeatCount
+	session       string // the name of the session that holds the lock; "": it has its own heartbeat
+	changes       int64  // of a session's item
+	// sessionLease is that session's lease; 0 where it can't be read.
+	sessionLease time.Duration
+	expiresAt    time.Time // the end of the lease on its holder's wall clock
+	releasing    bool      // its holder has announced a release
 }
 
 // released reports whether nobody holds the lock.
 func (r *record) released() bool { return r.item.Released }
 
-// decodeRecord reads any item without complaint: what can't be understood stays
-// zero, and the dialect says whether the item is a lock at all.
+// isReservedForOther reports whether the lock was released to another heir than this client.
+func (r *record) isReservedForOther(identity string) bool {
+	return r.released() && r.item.Heir != "" && r.item.Heir != identity
+}
+
+// decodeRecord reads any item and never fails. What it can't read stays zero, and the
+// dialect says whether the item is a lock.
 func decodeRecord(attributes map[string]*dynamodb.AttributeValue) *record {
 	r := &record{}
 	if len(attributes) == 0 {
@@ -106,25 +162,14 @@ func decodeRecord(attributes map[string]*dynamodb.AttributeValue) *record {
 		return r
 	}
 	if count := attributes[attrCount]; count != nil && count.N == nil {
-		return r // nobody counts in anything but numbers, and no condition could name it
+		return r // no lock client writes this, and no condition could name it
 	}
-	if number, ok := stringOf(attributes[attrVersion]); ok {
-		r.version = version{dialect: dialectAWS, number: number, count: numberText(attributes[attrCount])}
-		r.item.RecordVersionNumber = number
-		r.item.Owner, _ = stringOf(attributes[attrOwner])
-		mark, _ := stringOf(attributes[attrReleased])
-		r.item.Released = mark == releasedMark
-		announcer, announced := stringOf(attributes[attrReleasing])
-		r.releasing = announced && announcer == r.item.Owner
-	} else if _, present := attributes[attrVersion]; !present {
-		owner, hasOwner := stringOf(attributes[attrSeedOwner])
-		expiry := numberText(attributes[attrSeedExpiry])
-		if !hasOwner || expiry == "" {
-			return r
-		}
-		r.version = version{dialect: dialectSeed, number: expiry, count: owner}
-		r.item.Owner = owner
-	} else {
+	_, present := attributes[attrVersion]
+	number, ok := stringOf(attributes[attrVersion])
+	switch {
+	case ok:
+		r.decodeAWS(attributes, number)
+	case present || !r.decodeV010(attributes):
 		return r
 	}
 	if text, ok := stringOf(attributes[attrLease]); ok {
@@ -133,7 +178,46 @@ func decodeRecord(attributes map[string]*dynamodb.AttributeValue) *record {
 	if data := attributes[attrData]; data != nil {
 		r.item.Data = data.B
 	}
-	r.item.FencingToken, _ = integerOf(attributes[attrToken])
+	var readable bool
+	r.token, readable = integerOf(attributes[attrToken])
+	r.unusableToken = attributes[attrToken] != nil && !readable || r.token >= tokenLimit
+	if r.bound {
+		r.decodeOurs(attributes)
+	}
+	return r
+}
+
+func (r *record) decodeAWS(attributes map[string]*dynamodb.AttributeValue, number string) {
+	r.version = version{dialect: dialectAWS, number: number, count: numberText(attributes[attrCount])}
+	r.item.RecordVersionNumber = number
+	r.item.Owner, _ = stringOf(attributes[attrOwner])
+	mark, _ := stringOf(attributes[attrReleased])
+	r.item.Released = mark == releasedMark
+	written, ok := stringOf(attributes[attrOurVersion])
+	r.bound = ok && written == number
+	if of, ok := stringOf(attributes[attrHeirVersion]); ok && of == number && r.item.Released {
+		r.item.Heir, _ = stringOf(attributes[attrHeir])
+	}
+}
+
+// decodeV010 reports whether the item is a lock of v0.1.0.
+func (r *record) decodeV010(attributes map[string]*dynamodb.AttributeValue) bool {
+	owner, ok := stringOf(attributes[attrV010Owner])
+	expiry := numberText(attributes[attrV010Expiry])
+	if !ok || expiry == "" {
+		return false
+	}
+	r.version = version{dialect: dialectV010, number: expiry, count: owner}
+	r.item.Owner = owner
+	if ns, ok := integerOf(attributes[attrV010Expiry]); ok && ns > 0 {
+		r.expiresAt = time.Unix(0, ns)
+	}
+	return true
+}
+
+// decodeOurs reads the attributes that only we write.
+func (r *record) decodeOurs(attributes map[string]*dynamodb.AttributeValue) {
+	r.item.FencingToken = r.token
 	r.count, _ = integerOf(attributes[attrCount])
 	if ms, ok := integerOf(attributes[attrHeartbeat]); ok && ms > 0 && ms <= maxLease.Milliseconds() {
 		r.item.HeartbeatPeriod = time.Duration(ms) * time.Millisecond
@@ -141,12 +225,44 @@ func decodeRecord(attributes map[string]*dynamodb.AttributeValue) *record {
 	if ms, ok := integerOf(attributes[attrExpires]); ok && ms > 0 {
 		r.expiresAt = time.UnixMilli(ms)
 	}
-	return r
+	announced, ok := integerOf(attributes[attrReleasing])
+	r.releasing = ok && announced == r.token
+	r.changes, _ = integerOf(attributes[attrChanges])
+	if !r.released() {
+		r.session, _ = stringOf(attributes[attrSession])
+	}
+	if ms, ok := integerOf(attributes[attrSessionLease]); ok && ms > 0 && ms <= maxLease.Milliseconds() {
+		r.sessionLease = time.Duration(ms) * time.Millisecond
+	}
+}
+
+// isTenure reports whether the record is a held one with this owner and token, written by
+// this library.
+func (r *record) isTenure(owner string, token int64) bool {
+	return r.bound && !r.released() && r.item.Owner == owner && r.token == token
+}
+
+// olderThan reports whether r is known to have been written before other.
+func (r *record) olderThan(other *record) bool {
+	if !r.bound || !other.bound || r.token == 0 || other.token == 0 {
+		return false
+	}
+	return r.token < other.token || r.token == other.token && r.count < other.count
+}
+
+// renewalsSince returns how many heartbeats of one tenure lie between two records,
+// or 0 when that can't be told.
+func (r *record) renewalsSince(earlier *record) int64 {
+	if earlier == nil || r.item.FencingToken == 0 || r.item.FencingToken != earlier.item.FencingToken ||
+		r.item.HeartbeatPeriod != earlier.item.HeartbeatPeriod {
+		return 0
+	}
+	return max(r.count-earlier.count, 0)
 }
 
 // parseLease reads milliseconds as a decimal integer (Java, ours) or Go's notation
 // (dynamolock). 0 when it is neither, or not positive. One that is longer than maxLease
-// is as good as endless: its holder may be alive, and never renews.
+// counts as maxLease.
 func parseLease(text string) time.Duration {
 	if ms, err := strconv.ParseInt(text, 10, 64); err == nil {
 		if ms <= 0 {

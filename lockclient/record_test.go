@@ -6,6 +6,9 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go/service/dynamodb"
+	"github.com/onsi/gomega"
+
+	"github.com/leaderkit/leaderkit/lockclient/lease"
 )
 
 func TestALeaseIsReadInBothNotationsAndGarbageIsNone(t *testing.T) {
@@ -53,10 +56,16 @@ func FuzzDecodeRecord(f *testing.F) {
 			t.Fatalf("not a lock, and yet %+v", r)
 		}
 		// Whatever was found is watched for a positive time.
-		l := &lock{store: store{lease: time.Second}, clock: systemClock{}}
-		l.observe(r, 0, true)
-		if l.watch.lease <= 0 {
-			t.Fatalf("watched for %v", l.watch.lease)
+		c := contender{rules: &rules{Timing: lease.NewTiming(time.Second, time.Second/3), poll: time.Second / 3}}
+		c.saw(r, sighting{consistent: true})
+		if c.watch.lease <= 0 {
+			t.Fatalf("watched for %v", c.watch.lease)
 		}
 	})
+}
+
+func TestALockWithoutAnItemIsFree(t *testing.T) {
+	g := gomega.NewWithT(t)
+	g.Expect(decodeRecord(nil).item.Released).To(gomega.BeTrue())
+	g.Expect(decodeRecord(nil).version.dialect).To(gomega.Equal(dialectEmpty))
 }

@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"iter"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go/aws"
 	"github.com/aws/aws-sdk-go/service/dynamodb"
 	"github.com/aws/aws-sdk-go/service/dynamodb/dynamodbiface"
 )
@@ -18,62 +18,135 @@ import (
 // never taken is a LockItem that is Released and has no Owner. An item that is no lock
 // is ErrNotALock.
 func (c *DynamoDBLockClient) Peek(ctx context.Context) (*LockItem, error) {
-	l, err := c.lock()
+	d, err := c.driver()
 	if err != nil {
 		return nil, err
 	}
-	found, err := l.read(ctx, true)
+	found, err := d.fetch(ctx, true)
 	if err != nil {
 		return nil, err
 	}
 	if found.version.dialect == dialectNone {
-		return nil, l.store.notALock()
+		return nil, d.requests.notALock()
 	}
 	item := found.item
-	item.Name, item.SortKeyValue = l.name, l.store.sortValue()
+	item.ExpiresAt = found.expiresAt
+	item.Name, item.SortKeyValue = d.name, d.requests.sortValue()
+	if found.session == "" {
+		return &item, nil
+	}
+	holder, err := ask(ctx, d, 0, func(ctx context.Context) (*record, error) {
+		return d.requests.ofSession(&rules{name: found.session}).read(ctx, true)
+	})
+	if err != nil {
+		return nil, d.requests.failure("read the session of", err)
+	}
+	item.underSession(found, holder)
 	return &item, nil
 }
 
-// Locks yields every lock of a table, in no order, page by page as the loop goes on;
-// leaving the loop stops reading. Items that are no locks are passed over. An error is
-// yielded once, last. It reads the whole table (eventually consistent): for operators
-// and dashboards, not for deciding who leads.
+// underSession fills in what a lock's record leaves to that of its session. holder is the
+// session's, or an empty record if there is none.
+func (i *LockItem) underSession(lock, holder *record) {
+	i.Session, i.LeaseDuration = lock.session, lock.sessionLease
+	switch {
+	case holder.version.dialect == dialectEmpty: // deleted: whoever waits for the lock sees to it
+	case holder.released():
+		i.SessionOver, i.Released = true, true
+	default:
+		i.LeaseDuration, i.HeartbeatPeriod = holder.item.LeaseDuration, holder.item.HeartbeatPeriod
+		i.ExpiresAt = holder.expiresAt
+	}
+}
+
+// Locks yields every lock of a table, in no order. It reads page by page as the loop goes
+// on, and leaving the loop stops it. Items that are no locks are skipped, and so are those
+// of sessions: a lock that is held under one says so (Session). An error is yielded once,
+// last. A request that fails is repeated for up to 10 s. Locks reads the whole table,
+// eventually consistent: it is for operators and dashboards, not for deciding who leads.
 func Locks(ctx context.Context, client dynamodbiface.DynamoDBAPI, table string) iter.Seq2[*LockItem, error] {
 	return func(yield func(*LockItem, error) bool) {
 		if isNil(client) {
 			yield(nil, errNilClient)
 			return
 		}
-		s := &store{client: client, table: table}
-		key, err := s.describe(ctx)
+		s := &requests{rules: &rules{}, client: client, table: table}
+		key, err := repeatedly(ctx, s, "list the locks of", s.describe)
 		if err != nil {
-			yield(nil, s.failure("list the locks of", err))
+			yield(nil, err)
 			return
 		}
-		for from := (map[string]*dynamodb.AttributeValue)(nil); ; {
-			items, next, err := s.scan(ctx, from)
+		holders := sessionsOfTable{requests: s, key: key, known: make(map[string]*record)}
+		for after := item(nil); ; {
+			page, err := repeatedly(ctx, s, "list the locks of", func(ctx context.Context) (*page, error) { return s.scan(ctx, after) })
 			if err != nil {
-				yield(nil, s.failure("list the locks of", err))
+				yield(nil, err)
 				return
 			}
-			for _, attributes := range items {
-				r := decodeRecord(attributes)
-				if r.version.dialect == dialectNone {
-					continue
-				}
-				item := r.item
-				item.Name, _ = stringOf(attributes[key.partition])
-				item.SortKeyValue, _ = stringOf(attributes[key.sort])
-				if !yield(&item, nil) {
+			if err := holders.learn(ctx, page.items); err != nil {
+				yield(nil, err)
+				return
+			}
+			for _, attributes := range page.items {
+				item := holders.lockItem(attributes)
+				if item != nil && !yield(item, nil) {
 					return
 				}
 			}
-			if len(next) == 0 {
+			if after = page.last; len(after) == 0 {
 				return
 			}
-			from = next
 		}
 	}
+}
+
+// sessionsOfTable are the sessions that hold locks of a table, as far as they were read.
+type sessionsOfTable struct {
+	*requests
+	key   *tableKey
+	known map[string]*record
+}
+
+// learn reads the sessions that those items name and that are not known yet.
+func (s *sessionsOfTable) learn(ctx context.Context, items []map[string]*dynamodb.AttributeValue) error {
+	var keys []map[string]*dynamodb.AttributeValue
+	for _, attributes := range items {
+		name := decodeRecord(attributes).session
+		if s.known[name] != nil || name == "" {
+			continue
+		}
+		s.known[name] = decodeRecord(nil)
+		keys = append(keys, s.key.of(name))
+	}
+	for part := range slices.Chunk(keys, mostBatchKeys) {
+		found, err := repeatedly(ctx, s.requests, "list the sessions of", func(ctx context.Context) ([]map[string]*dynamodb.AttributeValue, error) {
+			return s.readAll(ctx, part)
+		})
+		if err != nil {
+			return err
+		}
+		for _, attributes := range found {
+			name, _ := stringOf(attributes[s.key.partition])
+			s.known[name] = decodeRecord(attributes)
+		}
+	}
+	return nil
+}
+
+// lockItem is the lock that an item is, or nil.
+func (s *sessionsOfTable) lockItem(attributes map[string]*dynamodb.AttributeValue) *LockItem {
+	r := decodeRecord(attributes)
+	name, _ := stringOf(attributes[s.key.partition])
+	if r.version.dialect == dialectNone || strings.HasPrefix(name, sessionPrefix) {
+		return nil
+	}
+	item := r.item
+	item.Name, item.ExpiresAt = name, r.expiresAt
+	item.SortKeyValue, _ = stringOf(attributes[s.key.sort])
+	if r.session != "" {
+		item.underSession(r, s.known[r.session])
+	}
+	return &item
 }
 
 // TableOption changes what EnsureTable asks for.
@@ -82,13 +155,6 @@ type TableOption func(*tableOptions)
 type tableOptions struct {
 	key   tableKey
 	noTTL bool
-}
-
-// tableKey names a table's key attributes, both of type S; sort is "" for none.
-type tableKey struct {
-	partition, sort string
-	status          string // of the table, when it was described
-	other           string // what else is wrong with the key, "" for nothing
 }
 
 // WithPartitionKeyName names the partition key. Without it: "key".
@@ -105,21 +171,24 @@ func WithoutTTL() TableOption { return func(o *tableOptions) { o.noTTL = true } 
 
 var errNilClient = fmt.Errorf("%w: client is nil: give a DynamoDB client, e.g. dynamodb.New(session)", ErrInvalidConfig)
 
-// tablePoll is the pause between two looks at a table that is being created.
+// unusable are the states that a table does not leave without an operator.
+var unusable = []string{dynamodb.TableStatusArchiving, dynamodb.TableStatusArchived, dynamodb.TableStatusInaccessibleEncryptionCredentials}
+
+// tablePoll is the mean pause between two polls of a table that is being created.
 const tablePoll = 500 * time.Millisecond
 
 // EnsureTable makes sure that table exists with the key that the lock client uses, is
-// ACTIVE, and has time-to-live switched on. A missing table is created, billed on
-// demand; an existing one is left as it is but for its time-to-live. It blocks until
-// that is done or ctx is. A table with another key is ErrTableMismatch. Several
-// processes may call it at once. It needs dynamodb:DescribeTable, CreateTable and
-// UpdateTimeToLive.
+// ACTIVE, and has time-to-live switched on. A missing table is created, billed on demand.
+// Of an existing one only the time-to-live is changed. EnsureTable blocks until that is
+// done or ctx is. A request that fails is repeated for up to 10 s. A table with another key
+// is ErrTableMismatch. Several processes may call EnsureTable at once. It needs
+// dynamodb:DescribeTable, CreateTable and UpdateTimeToLive.
 func EnsureTable(ctx context.Context, client dynamodbiface.DynamoDBAPI, table string, options ...TableOption) error {
 	o := tableOptions{key: tableKey{partition: defaultPartitionKey}}
 	for _, option := range options {
 		option(&o)
 	}
-	s := &store{client: client, table: table}
+	s := &requests{rules: &rules{}, client: client, table: table}
 	switch {
 	case isNil(client):
 		return errNilClient
@@ -129,19 +198,19 @@ func EnsureTable(ctx context.Context, client dynamodbiface.DynamoDBAPI, table st
 		return fmt.Errorf("%w: partition key %q, sort key %q: give two different names, or no sort key", ErrInvalidConfig, o.key.partition, o.key.sort)
 	}
 	for {
-		key, err := s.describe(ctx)
+		key, err := repeatedly(ctx, s, "describe", s.describe)
 		switch {
-		case errorCode(err) == dynamodb.ErrCodeResourceNotFoundException:
-			err := s.createTable(ctx, o.key)
-			if err == nil {
+		case errors.Is(err, ErrTableNotFound):
+			created, err := s.create(ctx, o.key)
+			if err != nil {
+				return err
+			}
+			if created {
 				continue
 			}
-			if errorCode(err) != dynamodb.ErrCodeResourceInUseException {
-				return s.failure("create", err)
-			}
-			key = &tableKey{status: dynamodb.TableStatusCreating} // somebody else is at it
+			key = &tableKey{status: dynamodb.TableStatusCreating}
 		case err != nil:
-			return s.failure("describe", err)
+			return err
 		case key.partition != o.key.partition || key.sort != o.key.sort || key.other != "":
 			return &requestError{doing: "use", table: table, kind: ErrTableMismatch, permanent: true,
 				remedy: fmt.Sprintf("it has %s, and the key wanted is %s; name another table, or give EnsureTable and the clients the table's key names", key, o.key)}
@@ -150,6 +219,9 @@ func EnsureTable(ctx context.Context, client dynamodbiface.DynamoDBAPI, table st
 				return nil
 			}
 			return s.ensureTTL(ctx)
+		case slices.Contains(unusable, key.status):
+			return &requestError{doing: "use", table: table, permanent: true,
+				remedy: fmt.Sprintf("it is %s and will not become ACTIVE by itself; restore it or its KMS key, or name another table", key.status)}
 		}
 		if err := wait(ctx, tablePoll/2+rand.N(tablePoll)); err != nil {
 			return fmt.Errorf("lockclient: table %q is %s: %w", table, key.status, err)
@@ -157,9 +229,56 @@ func EnsureTable(ctx context.Context, client dynamodbiface.DynamoDBAPI, table st
 	}
 }
 
+// create creates the table. false: another process is creating it, or an earlier try did.
+func (s *requests) create(ctx context.Context, key tableKey) (created bool, err error) {
+	return repeatedly(ctx, s, "create", func(ctx context.Context) (bool, error) {
+		err := s.createTable(ctx, key)
+		if errorCode(err) == dynamodb.ErrCodeResourceInUseException {
+			return false, nil
+		}
+		return true, err
+	})
+}
+
+const (
+	// tablePatience is how long a request about a table is repeated, and tableTimeout how
+	// long one may take.
+	tablePatience = 10 * time.Second
+	tableTimeout  = 5 * time.Second
+)
+
+// repeatedly sends a request about a table until it succeeds, fails for good, has been
+// repeated for tablePatience, or ctx is done. The error says what DynamoDB answered last.
+func repeatedly[T any](ctx context.Context, s *requests, doing string, send func(context.Context) (T, error)) (T, error) {
+	var none T
+	began, last := time.Now(), error(nil)
+	for failures := 1; ; failures++ {
+		attempt, cancel := context.WithTimeoutCause(ctx, tableTimeout, errNoAnswer)
+		result, err := send(attempt)
+		if err != nil && attempt.Err() != nil {
+			err = contextError(attempt) // rather than the SDK's RequestCanceled
+		}
+		cancel()
+		if err == nil {
+			return result, nil
+		}
+		if ctx.Err() == nil || last == nil {
+			last = s.failure(doing, err)
+		}
+		if isPermanent(last) || time.Since(began) >= tablePatience {
+			return none, last
+		}
+		if err := wait(ctx, backoff(failures, tablePoll*4, func(upTo time.Duration) time.Duration { return rand.N(upTo + 1) })); err != nil {
+			return none, fmt.Errorf("%w (last: %w)", err, last)
+		}
+	}
+}
+
 // ensureTTL switches time-to-live on.
-func (s *store) ensureTTL(ctx context.Context) error {
-	err := s.enableTTL(ctx)
+func (s *requests) ensureTTL(ctx context.Context) error {
+	_, err := repeatedly(ctx, s, "set the time-to-live of", func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, s.enableTTL(ctx)
+	})
 	if err == nil || errorCode(err) == "ValidationException" && (strings.Contains(err.Error(), "already enabled") || strings.Contains(err.Error(), "modified multiple times")) {
 		return nil
 	}
@@ -167,38 +286,7 @@ func (s *store) ensureTTL(ctx context.Context) error {
 		return &requestError{doing: "set the time-to-live of", table: s.table, cause: err, permanent: true,
 			remedy: fmt.Sprintf("expiry is on for another attribute than %q; give WithoutTTL, or change the table", attrTTL)}
 	}
-	return s.failure("set the time-to-live of", err)
-}
-
-func (k tableKey) String() string {
-	if k.sort == "" {
-		return fmt.Sprintf("partition key %q (S)%s", k.partition, k.other)
-	}
-	return fmt.Sprintf("partition key %q (S) and sort key %q (S)%s", k.partition, k.sort, k.other)
-}
-
-// keyOf reads a table's key schema.
-func keyOf(table *dynamodb.TableDescription) (*tableKey, error) {
-	if table == nil {
-		return nil, errors.New("the answer describes no table")
-	}
-	types := make(map[string]string, len(table.AttributeDefinitions))
-	for _, definition := range table.AttributeDefinitions {
-		types[aws.StringValue(definition.AttributeName)] = aws.StringValue(definition.AttributeType)
-	}
-	key := &tableKey{status: aws.StringValue(table.TableStatus)}
-	for _, element := range table.KeySchema {
-		name := aws.StringValue(element.AttributeName)
-		if aws.StringValue(element.KeyType) == dynamodb.KeyTypeHash {
-			key.partition = name
-		} else {
-			key.sort = name
-		}
-		if t := types[name]; t != dynamodb.ScalarAttributeTypeS {
-			key.other += fmt.Sprintf(", but %q is of type %s", name, t)
-		}
-	}
-	return key, nil
+	return err
 }
 
 func wait(ctx context.Context, d time.Duration) error {

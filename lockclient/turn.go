@@ -5,13 +5,13 @@ import (
 	"sync"
 )
 
-// turn is a mutex that lets its waiters in one after another, as they came, and whose
-// waiters respect a context. A channel does the same, and is memory for each of a
-// thousand locks that nobody waits for. The zero value is free.
+// turn is a mutex that serves its waiters in the order in which they came, and whose
+// waiters respect a context. A channel would do the same, but takes memory for each of
+// many locks. The zero value is free.
 type turn struct {
 	mu    sync.Mutex // guards what follows
 	taken bool
-	next  *waiter // who has waited longest; nil: nobody waits
+	next  *waiter // has waited longest; nil: nobody waits
 }
 
 type waiter struct {
@@ -29,8 +29,8 @@ func (t *turn) take(ctx context.Context) bool {
 	case <-w.in:
 		return true
 	case <-ctx.Done():
-		if !t.leave(w) {
-			t.pass() // it had just been handed over
+		if !t.withdraw(w) {
+			t.pass() // it was handed over just now
 		}
 		return false
 	}
@@ -62,8 +62,8 @@ func (t *turn) queue() *waiter {
 	return *end
 }
 
-// leave gives a place up; false when there is none any more.
-func (t *turn) leave(w *waiter) bool {
+// withdraw gives up a place in the queue. It reports false if the turn was handed over.
+func (t *turn) withdraw(w *waiter) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for place := &t.next; *place != nil; place = &(*place).next {
@@ -75,7 +75,7 @@ func (t *turn) leave(w *waiter) bool {
 	return false
 }
 
-// pass hands the turn to who has waited longest.
+// pass hands the turn to the waiter that has waited longest.
 func (t *turn) pass() {
 	t.mu.Lock()
 	defer t.mu.Unlock()

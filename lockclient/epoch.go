@@ -1,0 +1,205 @@
+package lockclient
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// epoch is one session, from the item that it creates to its end: a lock record that a
+// keeper renews, and the members that are held under it. Members are believed in for as
+// long as the keeper's tenure lasts.
+type epoch struct {
+	name    string
+	session *sessionDriver
+	item    *driver
+	keeper  *keeper       // set once the item was created
+	changes *atomic.Int64 // how many members were let go; each heartbeat carries it
+
+	mu        sync.Mutex // guards what follows; never held across a request or another mutex
+	over      bool       // the keeper's tenure has ended
+	members   *member    // a ring; nil: none
+	count     int
+	counted   time.Duration // when changes rose last, on the monotonic clock
+	owing     map[*driver]struct{}
+	freeing   bool // the goroutine that frees what is owed runs
+	telling   bool // a write that tells the waiters of changes is under way,
+	tellAgain bool // and another one should follow
+	announced int  // members whose release was announced
+}
+
+// admit begins the tenure of a member; false: the session has ended.
+func (e *epoch) admit(m *member) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.over {
+		return false
+	}
+	if e.members == nil {
+		m.next, m.previous = m, m
+	} else {
+		m.next, m.previous = e.members, e.members.previous
+		m.next.previous, m.previous.next = m, m
+	}
+	e.members = m
+	e.count++
+	return true
+}
+
+// remove forgets a member that has ended.
+func (e *epoch) remove(m *member) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if m.next == nil {
+		return
+	}
+	if e.members == m {
+		e.members = m.next
+	}
+	if m.next == m {
+		e.members = nil
+	}
+	m.next.previous, m.previous.next = m.previous, m.next
+	m.next, m.previous = nil, nil
+	e.count--
+}
+
+// all returns the members.
+func (e *epoch) all() []*member {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	all := make([]*member, 0, e.count)
+	for m := e.members; m != nil && len(all) < e.count; m = m.next {
+		all = append(all, m)
+	}
+	return all
+}
+
+func (e *epoch) held() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.count
+}
+
+// ended ends all members: the session's tenure has ended, so that none is believed in any
+// more. why is nil after Close.
+func (e *epoch) ended(why error) {
+	e.mu.Lock()
+	e.over, e.owing = true, nil
+	e.mu.Unlock()
+	for _, m := range e.all() {
+		m.end(memberError(m.d.name, why))
+	}
+	e.session.noteEnded(e.name)
+}
+
+// renewed tells the observers of the members of a heartbeat.
+func (e *epoch) renewed(took time.Duration, err error) {
+	for _, m := range e.all() {
+		m.d.observers.tell(took, err)
+	}
+	if err == nil {
+		e.freeOwed()
+	}
+}
+
+// late warns the members that a renewal is late.
+func (e *epoch) late() {
+	for _, m := range e.all() {
+		m.warn()
+	}
+}
+
+// announces notes that the release of a member was announced.
+func (e *epoch) announces() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.announced++
+}
+
+// letGo notes that a record of a member was freed. The next heartbeat tells the waiters,
+// or a write of its own where they wait for it closely.
+func (e *epoch) letGo(announced bool) {
+	e.changes.Add(1)
+	e.mu.Lock()
+	e.counted = e.session.clock.Monotonic()
+	if announced {
+		e.announced--
+		if e.telling {
+			e.tellAgain = true
+			announced = false
+		}
+		e.telling = true
+	}
+	e.mu.Unlock()
+	if announced {
+		go e.tell()
+	}
+}
+
+// lastCounted is when a member was let go last, on the monotonic clock.
+func (e *epoch) lastCounted() time.Duration {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.counted
+}
+
+// tell writes changes to the session's item. It ends with the announcement where no other
+// member has announced. If it fails, the next heartbeat tells.
+func (e *epoch) tell() {
+	for again := true; again; {
+		e.mu.Lock()
+		last := e.announced <= 0
+		e.mu.Unlock()
+		_, err := ask(context.Background(), e.item, 0, func(ctx context.Context) (struct{}, error) {
+			return struct{}{}, e.item.requests.tell(ctx, e.keeper.fencingToken(), last)
+		})
+		e.mu.Lock()
+		again = e.tellAgain && err == nil && !e.over
+		e.tellAgain = false
+		e.telling = again
+		e.mu.Unlock()
+	}
+}
+
+// owe notes that a record may carry an acquire of this client that nobody waits for any
+// more. Under a session that lives it would never run out.
+func (e *epoch) owe(d *driver) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.over {
+		return
+	}
+	if e.owing == nil {
+		e.owing = make(map[*driver]struct{})
+	}
+	e.owing[d] = struct{}{}
+}
+
+// freeOwed frees what is owed, one after another, in a goroutine that ends when all were
+// tried, or the session has ended.
+func (e *epoch) freeOwed() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.freeing || len(e.owing) == 0 {
+		return
+	}
+	e.freeing = true
+	owing := make([]*driver, 0, len(e.owing))
+	for d := range e.owing {
+		owing = append(owing, d)
+	}
+	go func() {
+		for _, d := range owing {
+			if d.settle(e) {
+				e.mu.Lock()
+				delete(e.owing, d)
+				e.mu.Unlock()
+			}
+		}
+		e.mu.Lock()
+		e.freeing = false
+		e.mu.Unlock()
+	}()
+}

@@ -1,0 +1,136 @@
+package lockclient
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// joinSession makes sure that a session is open under which the lock can be acquired, and
+// returns its name; "" for a lock without a session.
+func (d *driver) joinSession(ctx context.Context) (name string, err error) {
+	if d.session == nil {
+		return "", nil
+	}
+	e, err := d.session.open(ctx)
+	if err != nil {
+		return "", err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.joining = e
+	return e.name, nil
+}
+
+// wonMember begins the tenure that an acquire under a session has won. It wins nothing where
+// the session has ended meanwhile: the record is freed, by the next acquire or a release.
+// Called with mu held, which it gives up.
+func (d *driver) wonMember(token int64) (held bool, refused, err error) {
+	m := &member{d: d, e: d.joining, token: token}
+	d.following = nil
+	admitted := m.e.admit(m)
+	if admitted {
+		d.member.Store(m)
+	} else {
+		d.ledger.ended(token)
+	}
+	d.mu.Unlock()
+	if admitted {
+		if _, admitted = m.age(); admitted {
+			d.log.V(0).Info("tenure begins", "owner", d.identity, "fencingToken", token, "session", m.e.name)
+			return true, nil, nil
+		}
+	}
+	d.freeUnanswered()
+	return false, nil, fmt.Errorf("%w: lock %q was won, but its session %q had ended", ErrLeaseExpired, d.name, m.e.name)
+}
+
+// letGo tells the session that a record of this lock was freed, so that those who wait for
+// it look again.
+func (d *driver) letGo() {
+	if d.session == nil {
+		return
+	}
+	announced := false
+	m := d.member.Load()
+	if m != nil {
+		d.mu.Lock()
+		announced, m.announced = m.announced, false
+		d.mu.Unlock()
+	}
+	d.session.mu.Lock()
+	e := d.session.latest
+	d.session.mu.Unlock()
+	if e == nil {
+		return
+	}
+	if announced && m.e != e {
+		announced = false // that session is over
+	}
+	e.letGo(announced)
+}
+
+// oweIfUnsure has the session free what the record may carry of ours, if it comes to nothing.
+// Called with the turn.
+func (d *driver) oweIfUnsure() {
+	if d.session == nil {
+		return
+	}
+	d.mu.Lock()
+	none, e := d.ledger.empty(), d.joining
+	d.mu.Unlock()
+	if !none && e != nil {
+		e.owe(d)
+	}
+}
+
+// settle frees what the record may carry of ours, though nobody believes in it or waits for
+// it any more. It reports whether nothing is left to be freed. Under a session that is over
+// there is no need: whoever wants the lock may take it.
+func (d *driver) settle(e *epoch) bool {
+	if !d.turn.tryTake() {
+		return false // an acquire or a release is under way, which sees to it
+	}
+	defer d.turn.pass()
+	d.mu.Lock()
+	none := d.ledger.empty()
+	// Who waits replaces it. Not after several acquires without an answer though: then the
+	// lease would have to run out, and that of a member doesn't.
+	replaced := d.waiters > 0 && d.ledger.mayReplaceOwn()
+	d.mu.Unlock()
+	if none || replaced {
+		return none
+	}
+	if m := d.member.Load(); m != nil && !m.over.Load() {
+		return false // held again; what is older is too old soon
+	}
+	if _, open := e.keeper.age(); !open { // maybe that is why the member has ended; its work may go on
+		return false
+	}
+	if err := d.release(context.Background(), ""); err != nil {
+		return false
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	// What was sent long ago, and was not found, does not arrive any more.
+	d.ledger.forgetBefore(d.clock.Monotonic() - max(d.Lease, time.Minute))
+	return d.ledger.empty()
+}
+
+// mostTakeovers is how many takeovers of one DynamoDB client are under way at most, however
+// many locks a dead session leaves.
+const mostTakeovers = 64
+
+// enterTakeover waits for a place where the acquire takes over from a session that is over.
+func (d *driver) enterTakeover(ctx context.Context) (leave func(), err error) {
+	d.mu.Lock()
+	over := d.contender.heldByMember() && d.contender.watch.following.over
+	d.mu.Unlock()
+	if !over {
+		return func() {}, nil
+	}
+	if err := d.line.takeovers.enter(ctx, mostTakeovers, d.jitter); err != nil {
+		return nil, err
+	}
+	return d.line.takeovers.leave, nil
+}
