@@ -8,42 +8,51 @@ import (
 	"github.com/leaderkit/leaderkit/lockclient"
 )
 
-// What a program pays that asks before each step whether it leads: no request, no allocation.
-func BenchmarkIsLeader(b *testing.B) {
+// inOffice runs an elector until the end of the test, and returns it with the context of its term.
+func inOffice(t testing.TB) (*LeaderElector, context.Context) {
+	t.Helper()
 	client := engine()
 	if err := lockclient.EnsureTable(context.Background(), client, testTable, lockclient.WithoutTTL()); err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
-	leading := make(chan context.Context)
+	started := make(chan context.Context)
 	e, err := NewLeaderElector(LeaderElectionConfig{
 		Lock: &lockclient.DynamoDBLockClient{LockName: testName, TableName: testTable, LeaseDuration: testLease, Client: client},
 		Callbacks: LeaderCallbacks{
-			OnStartedLeading: func(ctx context.Context) { leading <- ctx; <-ctx.Done() },
+			OnStartedLeading: func(ctx context.Context) { started <- ctx; <-ctx.Done() },
 			OnStoppedLeading: func() {},
 		},
 		ReleaseOnCancel: true,
 	})
 	if err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	done := make(chan error)
 	go func() { done <- e.Run(ctx) }()
-	term := <-leading
-	defer func() {
+	t.Cleanup(func() {
 		cancel()
 		<-done
-	}()
+	})
+	return e, <-started
+}
 
+// A program asks before each step whether it leads.
+func TestIsLeaderAllocatesNothing(t *testing.T) {
+	e, _ := inOffice(t)
+	if n := testing.AllocsPerRun(100, func() { e.IsLeader() }); n != 0 {
+		t.Errorf("IsLeader allocates %v times", n)
+	}
+}
+
+func BenchmarkIsLeader(b *testing.B) {
+	e, term := inOffice(b)
 	b.Run("IsLeader", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			if !e.IsLeader() {
 				b.Fatal("it leads")
 			}
-		}
-		if n := testing.AllocsPerRun(100, func() { e.IsLeader() }); n != 0 {
-			b.Fatalf("%v allocations", n)
 		}
 	})
 	b.Run("Err of the leading context", func(b *testing.B) {

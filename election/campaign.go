@@ -1,15 +1,20 @@
 package election
 
 import (
+	"context"
 	"errors"
 	"math"
 	"time"
+
+	"github.com/leaderkit/leaderkit/lockclient/lease"
 )
 
-// campaign polls until the lock is held by a lease young enough to lead on. nil, nil: the run is over.
+// campaign polls until this client holds the lock and its lease is young enough to lead on. nil,
+// nil: the Run is over.
 func (r *run) campaign() (*term, error) {
 	r.enter(campaigning)
-	for failures := 0; r.ctx.Err() == nil; {
+	r.beginsToAsk()
+	for late := 0; r.ctx.Err() == nil; {
 		held, err := r.poll()
 		var refusal heldError
 		var pause time.Duration
@@ -18,55 +23,72 @@ func (r *run) campaign() (*term, error) {
 			if t := r.win(); t != nil {
 				return t, nil
 			}
-			failures++
-			pause = r.backoff(failures)
+			late++
+			pause = r.backoff(late)
 		case err == nil || errors.As(err, &refusal):
-			failures = 0
 			pause = r.refused(refusal)
-		case isPermanent(err) && !r.hadAnswer():
-			return nil, err
 		default:
-			failures++
-			pause = r.backoff(failures)
+			r.failures++
+			pause = r.backoff(r.failures)
+			if isPermanent(err) && !r.hadAnswer() {
+				// The next Run waits, too: its caller may run in a loop.
+				r.restFor(pause, campaigning)
+				return nil, err
+			}
 			r.failed(err, pause)
 		}
-		sleep(r.ctx, r.clock, pause)
+		lease.Sleep(r.ctx, r.clock, pause)
 	}
 	if r.unsure {
-		// Nobody will look again at what the last attempt may have won.
-		_ = r.giveBack(r.figures.renewDeadline)
+		// Nobody will look again at what an attempt may have won.
+		if err := r.giveBack(r.parting()); err != nil {
+			r.log(0, msgMaybeTaken, "error", textOf(err))
+		}
 	}
 	return nil, nil
 }
 
-// poll is one attempt. It may take as long as RenewDeadline: what is won later is too old to lead on.
+// poll is one attempt. It may take as long as RenewDeadline: a lock won later is too old to lead
+// on.
 func (r *run) poll() (bool, error) {
-	ctx, cancel := withTimeout(r.ctx, r.clock, r.figures.renewDeadline)
+	ctx, cancel := lease.WithTimeout(r.ctx, r.clock, r.figures.renewDeadline, errNoAnswer)
 	defer cancel()
 	held, err := r.lock().PollLock(ctx)
+	err = inTime(ctx, err, r.figures.renewDeadline)
 	var refusal heldError
-	r.unsure = !held && err != nil && !errors.As(err, &refusal)
-	r.config.Logger.V(2).Info("polled", "name", r.config.Name, "held", held, "error", err)
+	if held {
+		r.unsure = false
+	} else if err != nil && !errors.As(err, &refusal) {
+		// A refusal that follows does not settle it: it may be a read of how the record was before.
+		r.unsure = true
+	}
+	r.log(2, msgPolled, "held", held, "error", textOf(err))
 	return held, err
 }
 
-// win makes a term of the lock just acquired. nil: there is none to make of it, because the run is over or because the
-// acquisition took so long that its lease is already too old to lead on. The lock is then given back.
+// win begins a term on the lock just acquired. It returns nil if the Run is over, or if the
+// acquisition took so long that its lease is already too old to lead on. The lock is then released.
 func (r *run) win() *term {
 	r.setAnswer()
-	t := newTerm(r.ctx, r.lock(), r.clock, r.figures)
-	if t.leads() {
+	parent := r.ctx
+	if r.config.HandoverNotice {
+		parent = context.WithoutCancel(r.ctx) // the guard ends the leading context after the notice
+	}
+	t := newTerm(parent, r.lock(), r.clock, r.figures)
+	if r.ctx.Err() == nil && t.leads() {
 		return t
 	}
 	t.cancel(nil)
 	if r.ctx.Err() == nil {
-		r.config.Logger.V(1).Info("won too late to lead", "name", r.config.Name, "fencingToken", t.FencingToken)
+		r.log(1, msgWonTooLate, "fencingToken", t.FencingToken)
 	}
-	_ = r.giveBack(r.figures.renewDeadline)
+	if err := r.giveBack(r.figures.renewDeadline); err != nil {
+		r.log(0, msgNotReleased, "fencingToken", t.FencingToken, "error", textOf(err))
+	}
 	return nil
 }
 
-// refused takes down who holds the lock and gives the pause until the next poll.
+// refused records who holds the lock and returns the pause until the next poll.
 func (r *run) refused(refusal heldError) time.Duration {
 	r.setAnswer()
 	pause := r.pause()
@@ -77,7 +99,12 @@ func (r *run) refused(refusal heldError) time.Duration {
 	if owner == "" {
 		token = 0
 	}
-	r.observed(Leader{Identity: owner, FencingToken: token})
+	seen := sighting{sign: lease.Now(r.clock), released: owner == ""}
+	if watched, ok := refusal.(watchedError); ok {
+		unchanged, lease := watched.Watched()
+		seen.sign, seen.lease = seen.sign.Add(-unchanged), lease
+	}
+	r.observed(Leader{Identity: owner, FencingToken: token}, seen)
 	switch next := max(refusal.NextPoll(), 0); {
 	case next == 0: // no opinion
 		return pause
@@ -88,17 +115,27 @@ func (r *run) refused(refusal heldError) time.Duration {
 	}
 }
 
+// failed records an attempt that failed. A permanent error is logged as an error when it first
+// comes. Any other failure is logged at V(0) when it is the second in a row.
 func (r *run) failed(err error, pause time.Duration) {
 	if r.ctx.Err() != nil {
 		return
 	}
-	if !isPermanent(err) {
-		r.setTrouble(nil)
-		r.config.Logger.V(1).Info("campaigning fails", "name", r.config.Name, "error", err.Error(), "nextTryIn", pause)
+	permanent := isPermanent(err)
+	switch was := r.setTrouble(err, permanent); {
+	case permanent && (was == nil || was.Error() != err.Error()):
+		r.alert(err, msgCannotCampaign, "nextTryIn", short(pause))
+		return
+	case !permanent && r.failures >= 2 && r.silent == nil:
+		since := lease.Now(r.clock)
+		if last := r.lastContact(); last != nil {
+			since = *last
+		}
+		r.silent = &since
+		r.log(0, msgUnreachable, "since", short(lease.Now(r.clock).Since(since)), "error", textOf(err), "nextTryIn", short(pause))
 		return
 	}
-	r.setTrouble(err)
-	r.config.Logger.Error(err, "campaigning fails for a reason that no retry can mend", "name", r.config.Name, "nextTryIn", pause)
+	r.log(1, msgAttemptFailed, "error", textOf(err), "nextTryIn", short(pause))
 }
 
 func (r *run) hadAnswer() bool {
@@ -107,28 +144,45 @@ func (r *run) hadAnswer() bool {
 	return r.answered
 }
 
+// setAnswer records that the store has said whether the lock is held.
 func (r *run) setAnswer() {
+	r.heardOf()
 	r.mu.Lock()
-	defer r.mu.Unlock()
+	was := r.trouble
 	r.answered, r.trouble = true, nil
+	r.mu.Unlock()
+	r.failures = 0
+	if was != nil {
+		r.log(0, msgCampaignAgain)
+	}
+	if r.silent != nil {
+		r.log(0, msgReachable, "unreachableFor", short(lease.Now(r.clock).Since(*r.silent)))
+		r.silent = nil
+	}
 }
 
-func (r *run) setTrouble(err error) {
+// setTrouble records an error, and returns the permanent error before it; nil: there was none.
+func (r *run) setTrouble(err error, permanent bool) (was error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.trouble = err
+	was, r.trouble = r.trouble, nil
+	if permanent {
+		r.trouble = err
+	}
+	return was
 }
 
-// shortestPause keeps a store from being polled in a busy loop, be it by a tiny RetryPeriod or a lock that says "at once" over and over.
+// shortestPause prevents a busy loop of polls, even with a tiny RetryPeriod or a lock that keeps
+// saying "at once".
 const shortestPause = time.Millisecond
 
-// pause is RetryPeriod, jittered.
+// pause is RetryPeriod with jitter.
 func (r *run) pause() time.Duration { return r.jittered(r.figures.retryPeriod) }
 
-// backoff is the pause after so many failures in a row: RetryPeriod, doubled with each, but no more than the lease, so that
-// candidates are back within one once the store is.
+// backoff is the pause after so many failures in a row: RetryPeriod, doubled with each failure up
+// to the lease. So candidates return within one lease after the store has.
 func (r *run) backoff(failures int) time.Duration {
-	longest := time.Duration(float64(r.figures.lease) / r.figures.jitter)
+	longest := time.Duration(float64(r.figures.Lease) / r.figures.jitter)
 	d := r.figures.retryPeriod
 	for ; failures > 1 && d < longest; failures-- {
 		d *= 2
@@ -136,22 +190,26 @@ func (r *run) backoff(failures int) time.Duration {
 	return r.jittered(min(d, longest))
 }
 
-// asidePeriod is how long an elector stands aside after a term that it resigned: two of the longest pauses of a candidate, because the
-// first poll after the release may still have read the state before it; and, where the release failed, the lease before that.
+// asidePeriod is how long an elector stands aside after a term that it resigned. It is two of a
+// candidate's longest pauses, because the first poll after the release may still read the state
+// before it. If the release failed, it is a lease longer.
 func (r *run) asidePeriod(t *term) time.Duration {
 	d := lengthened(r.figures.retryPeriod, 2*r.figures.jitter)
+	if t.heir.Load() != nil {
+		d += r.figures.Heartbeat // the others wait so long for the heir
+	}
 	if t.releaseError != nil {
-		d = min(d, math.MaxInt64-r.figures.lease) + r.figures.lease
+		d = min(d, math.MaxInt64-r.figures.Lease) + r.figures.Lease
 	}
 	return d
 }
 
-// jittered lengthens d by a factor in [1, JitterFactor).
+// jittered multiplies d by a random factor in [1, JitterFactor).
 func (r *run) jittered(d time.Duration) time.Duration {
 	return max(lengthened(d, 1+r.random()*(r.figures.jitter-1)), shortestPause)
 }
 
-// lengthened is d x factor, or a duration without end in sight where that would overflow.
+// lengthened is d x factor, or a very long duration if that overflows.
 func lengthened(d time.Duration, factor float64) time.Duration {
 	return time.Duration(min(float64(d)*factor, 1<<62))
 }

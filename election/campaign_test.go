@@ -121,7 +121,7 @@ var _ = Describe("A candidate", func() {
 		w.Expect(most).To(BeNumerically(">", testRetry*117/100))
 	}))
 
-	It("has its own random source: two that start together part", virtually(func(w *world) {
+	It("has its own random source, so two that start together do not stay together", virtually(func(w *world) {
 		w.store.seize("bing")
 		pauses := map[time.Duration]bool{}
 		for i := range 20 {
@@ -138,7 +138,7 @@ var _ = Describe("A candidate", func() {
 		w.Expect((&run{LeaderElector: n.elector}).pause()).To(Equal(2 * testRetry))
 	}))
 
-	It("polls earlier where the lock knows that an earlier poll can tell something new, but never in a busy loop", virtually(func(w *world) {
+	It("polls earlier if the lock knows that an earlier poll can show something new, but never in a busy loop", virtually(func(w *world) {
 		w.store.seize("bing")
 		w.fake().lease = time.Hour
 		n := w.node("baz")
@@ -157,7 +157,7 @@ var _ = Describe("A candidate", func() {
 		w.Expect(busy.stop()).To(Succeed())
 	}))
 
-	It("without a RetryPeriod polls when the lock says, neither earlier nor later, and by RetryPeriod's default where it has no opinion", virtually(func(w *world) {
+	It("without a RetryPeriod polls exactly when the lock says, and by RetryPeriod's default if the lock does not say", virtually(func(w *world) {
 		w.store.seize("bing")
 		w.fake().lease = time.Hour
 		n := w.node("baz", func(n *node, c *LeaderElectionConfig) {
@@ -239,7 +239,7 @@ var _ = Describe("A candidate", func() {
 		w.Expect(n.stop()).To(Succeed())
 	}))
 
-	It("returns what no retry can mend if it is the store's first answer ever, also after errors that are no answer", virtually(func(w *world) {
+	It("returns a permanent error if it is the store's first answer ever, also after errors that are no answer", virtually(func(w *world) {
 		n := w.node("baz")
 		tries := 0
 		n.fake().before = func(context.Context, operation) error {
@@ -255,7 +255,7 @@ var _ = Describe("A candidate", func() {
 		w.Expect(strays()).To(BeEmpty())
 	}))
 
-	It("retries later what no retry can mend, and fails its health check meanwhile", virtually(func(w *world) {
+	It("retries a later permanent error, and fails its health check meanwhile", virtually(func(w *world) {
 		n := w.node("baz").lead()
 		w.at(time.Second)
 		n.lock.setBefore(func(context.Context, operation) error { return errGone })
@@ -271,7 +271,7 @@ var _ = Describe("A candidate", func() {
 		w.Expect(n.stop()).To(Succeed())
 	}))
 
-	It("that RunOrDie runs panics with what no retry can mend, and returns when its context ends", virtually(func(w *world) {
+	It("that RunOrDie runs panics with a permanent error, and returns when its context ends", virtually(func(w *world) {
 		n := w.node("baz")
 		n.lock.setBefore(func(context.Context, operation) error { return errGone })
 		w.Expect(func() { RunOrDie(w.ctx, n.config) }).To(PanicWith(MatchError(errGone)))

@@ -8,6 +8,8 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+
+	"github.com/leaderkit/leaderkit/lockclient/lease"
 )
 
 // fixedLock is a lock of which only the figures matter.
@@ -19,14 +21,14 @@ type fixedLock struct {
 
 func (l fixedLock) Identity() string { return l.identity }
 
-func (l fixedLock) Timing() (time.Duration, time.Duration, error) {
-	return l.lease, l.heartbeat, l.broken
+func (l fixedLock) Timing() (lease.Timing, error) {
+	return lease.NewTiming(l.lease, l.heartbeat), l.broken
 }
 
 // validConfig has client-go's figures: a lease of 15 s, RenewDeadline 10 s, RetryPeriod 2 s.
 func validConfig() LeaderElectionConfig {
 	return LeaderElectionConfig{
-		Lock:          fixedLock{fakeLock: &fakeLock{lease: 15 * time.Second, heartbeat: 5 * time.Second, clock: newSystemClock()}, identity: "a"},
+		Lock:          fixedLock{fakeLock: &fakeLock{lease: 15 * time.Second, heartbeat: 5 * time.Second, clock: lease.System()}, identity: "a"},
 		RenewDeadline: 10 * time.Second,
 		RetryPeriod:   2 * time.Second,
 		Callbacks:     LeaderCallbacks{OnStartedLeading: func(context.Context) {}, OnStoppedLeading: func() {}},
@@ -50,7 +52,7 @@ var _ = Describe("A configuration", func() {
 		c.RenewDeadline, c.RetryPeriod = 0, 0
 		f, err := c.figures()
 		Expect(err).NotTo(HaveOccurred())
-		Expect(f).To(Equal(figures{lease: 15 * time.Second, heartbeat: 5 * time.Second, renewDeadline: 10 * time.Second,
+		Expect(f).To(Equal(figures{Timing: lease.NewTiming(15*time.Second, 5*time.Second), renewDeadline: 10 * time.Second,
 			retryPeriod: 5 * time.Second, drainTimeout: 15 * time.Second, jitter: JitterFactor, lockPaces: true}))
 	})
 

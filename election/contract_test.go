@@ -8,7 +8,8 @@ import (
 	"github.com/leaderkit/leaderkit/lockclient"
 )
 
-// The lock client is a Lock as it is, and tells all that a Lock may tell beyond that. Its clock fits the elector, too.
+// The lock client is a Lock as it is, and tells all that a Lock may tell beyond that. Its clock
+// fits the elector, too.
 var (
 	_ election.Lock = (*lockclient.DynamoDBLockClient)(nil)
 

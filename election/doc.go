@@ -1,16 +1,21 @@
-// Package election makes one of many processes the leader, on a lock with a lease such as *lockclient.DynamoDBLockClient. It
-// has the names of Kubernetes client-go's leaderelection and not its known faults.
+// Package election makes one of many processes the leader. It works on a lock with a lease, such as
+// *lockclient.DynamoDBLockClient. It has the names of Kubernetes client-go's leaderelection,
+// without its known faults.
 //
-// The promise, in order:
+// The promises, in order of importance:
 //
-//  1. No two electors lead at once: a leading context has ended before any other client can acquire the lock, whatever the network,
-//     the store or a clock does, as long as the rates of two monotonic clocks differ by less than 1 %. What a process does
-//     that was stopped after it last looked is caught by fencing.
-//  2. The lock is released only after the work has returned, and renewed until then. OnStartedLeading never runs twice at
-//     once; OnStoppedLeading runs once for each, after it, and never without it.
-//  3. A leader that leaves is followed within one poll of a candidate, one that crashed within its lease and one poll. No single
-//     error ends a term.
-//  4. When Run has returned, no goroutine of the elector is left.
+//  1. No two electors lead at once. A leading context ends before any other client can acquire the
+//     lock, whatever the network, the store or a clock does. It assumes that the rates of two
+//     monotonic clocks differ by less than 1 %. A process that is stopped after its last check can
+//     still act late; fencing catches that.
+//  2. The lock is renewed until the work has returned, and released only then. OnStartedLeading
+//     never runs twice at once. OnStoppedLeading runs once for each OnStartedLeading, after it has
+//     returned, and never without one.
+//  3. A leader that stops is replaced within one poll of a candidate, or within 100 ms if it gives
+//     notice (HandoverNotice). A leader that crashed is replaced within its lease and one poll. No
+//     single error ends a term.
+//  4. The Logger, metrics and OnNewLeader never delay the elector. When Run has returned, no
+//     goroutine of the elector is left, unless one of these calls has not returned.
 //
 // # The states of an elector
 //
@@ -18,9 +23,9 @@
 //	             ┌─────────────┐                        ┌─────────┐
 //	      Run    │             ├───────────────────────►│ leading │
 //	   ┌────────►│ campaigning │                        └────┬────┘
-//	   │         │             │                             │ RenewDeadline, lock lost, Resign, work returned,
-//	   │ ◄───────┤             │                             │ or Run's ctx ended: the leading ctx is cancelled
-//	   │ ctx     └────▲───▲────┘                             ▼
+//	   │         │             │                             │ RenewDeadline, lock lost, Resign,
+//	   │ ◄───────┤             │                             │ work returned, or Run's ctx ended:
+//	   │ ctx     └────▲───▲────┘                             ▼ the leading ctx is cancelled
 //	   │ ended        │   │                             ┌──────────┐ the lease is gone and   ┌─────────┐
 //	   │              │   │ the lease was lost          │ draining ├────────────────────────►│ overdue │
 //	┌──┴───┐          │   │                             └────┬─────┘ the work still runs     └────┬────┘
@@ -33,13 +38,15 @@
 //	   └────────────────────────────────────────────────┤           │
 //	                    Run's ctx ended, or OneTerm     └───────────┘
 //
-// One stretch from leading to the end of releasing is a term, and has a fencing token of its own: a lock that is lost and won
-// again is two terms, however quickly. IsLeader is true in leading only, and there too only while the lease is younger than
-// RenewDeadline at the moment of the call. The names are those that Handler reports.
+// A term lasts from the beginning of leading to the end of releasing. Each term has its own fencing
+// token. A lock that is lost and won again is two terms, however quickly that happens. IsLeader is
+// true only in the state leading, and only while the lease is younger than RenewDeadline at the
+// moment of the call. Handler reports these names. With HandoverNotice there is one more: "handing
+// over" is the last part of leading, from being told to stop to the end of the leading context.
 //
 // # The time of a term
 //
-// All is counted from the moment when the last confirmed renewal was sent:
+// All times count from the moment when the last confirmed renewal was sent:
 //
 //	sent           RenewDeadline                0.99 lease     lease
 //	 ├──────────────────┼───────────────────────────┼────────────┤
@@ -48,29 +55,38 @@
 //	 └ next renewals:   └ the leading ctx has ended └ Check fails, by the tolerance it was given
 //	   one each HeartbeatPeriod
 //
-// A graceful end (Run's context, Resign, the work's own return) does not use up the lease: it is renewed while the work drains,
-// for DrainTimeout, and released then. The pictures hold only for figures that fit: NewLeaderElector refuses
+// A graceful end is one by Run's context, Resign, TransferTo, or the return of the work. The lease
+// is then renewed while the work drains, for DrainTimeout at most, and released afterwards.
+// NewLeaderElector refuses figures that do not fit into this drawing:
 //
-//	RetryPeriod x JitterFactor >= RenewDeadline,   1.2 x HeartbeatPeriod > RenewDeadline,   RenewDeadline >= 0.99 lease
+//	RetryPeriod x JitterFactor >= RenewDeadline
+//	1.2 x HeartbeatPeriod > RenewDeadline
+//	RenewDeadline >= 0.99 lease
 //
 // # What each failure does
 //
-//   - Renewals fail: the lock retries them. If none is confirmed until RenewDeadline, the term ends (ErrLeaseExpired), and the elector
-//     campaigns again.
-//   - The record carries another's name, another token, or is gone: the term ends at once (ErrLockLost).
-//   - The process or the machine stood still: with the first call after waking up, IsLeader is false and the leading context's Err is
-//     set; its Done is closed within a quarter of a heartbeat period. What the work does before it asks, only fencing catches:
-//     TermFromContext.
-//   - The work ignores its context: its lease is renewed no longer than DrainTimeout and runs out; the elector logs it, fails
-//     Check, and does not campaign until the work has returned. Let a liveness probe restart the process (HealthzAdaptor).
-//   - The work returns by itself: it has resigned. Another candidate wins first, because the elector stands aside.
-//   - A callback panics: leading context cancelled, work awaited, lock released; then the panic goes on.
-//   - Polling fails: retried with backoff up to the lease. Where no retry can help (no table, no permission), Run returns that if it
-//     is the store's first answer ever; later it is retried, logged, and fails Check.
+//   - Renewals fail: the lock retries them. If none is confirmed until RenewDeadline, the term ends
+//     (ErrLeaseExpired), and the elector campaigns again.
+//   - The record has another owner, another token, or is gone: the term ends at once (ErrLockLost).
+//   - The process or the machine stood still: from the first call after that, IsLeader is false and
+//     the leading context's Err is set. Its Done is closed within a quarter of a heartbeat period.
+//     What the work does before it checks is caught only by fencing: see TermFromContext.
+//   - The work ignores its context: its lease is renewed for DrainTimeout at most, and then
+//     expires. Before that, OnLeaseEnding may exit the process. Otherwise another leads beside the
+//     work. The elector then logs it, fails Check, and does not campaign until the work has
+//     returned. Let a liveness probe restart the process (HealthzAdaptor).
+//   - The work returns by itself: it has resigned. The elector stands aside, so another candidate
+//     wins first.
+//   - A callback, the Logger or a metric panics: the leading context is cancelled, the work
+//     returns, the lock is released, and then the panic goes on.
+//   - Polling fails: it is retried with backoff up to the lease. If the store's first answer ever
+//     is a permanent error (no table, no permission), Run returns it. A Run that follows at once
+//     waits as a retry does. A later permanent error is retried, logged, and fails Check.
 //
 // # What it does not promise
 //
-// A machine that is suspended and whose wall clock is set back meanwhile has no clock left that tells the truth. An operator who
-// edits the record is noticed at the next heartbeat. In both cases, and for a write that was under way when the process
-// stopped, the fencing token is what keeps two leaders' writes apart.
+// If a machine is suspended and its wall clock is set back meanwhile, none of its clocks tells the
+// truth. If an operator edits the record, the leader notices at the next heartbeat. In both cases
+// the fencing token keeps the writes of two leaders apart. It does so too for a write that was
+// under way when the process stopped.
 package election

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go/service/dynamodb"
+
+	"github.com/leaderkit/leaderkit/lockclient/lease"
 )
 
 // fakeStore is the record of one lock, as a server keeps it.
@@ -19,6 +21,9 @@ type fakeStore struct {
 	lease   time.Duration
 	polls   int
 	writes  int
+
+	heir      string    // who alone may acquire until heirUntil; "": nobody in particular
+	heirUntil time.Time // on the clock of the test
 }
 
 type storeView struct {
@@ -73,21 +78,22 @@ func (e *permanentFault) Permanent() bool { return true }
 
 type refusal struct {
 	storeView
-	next time.Duration
+	next, unchanged time.Duration
 }
 
-func (e *refusal) Error() string           { return fmt.Sprintf("held by %s", e.owner) }
-func (e *refusal) HeldBy() (string, int64) { return e.owner, e.token }
-func (e *refusal) NextPoll() time.Duration { return e.next }
-func (e *refusal) Unwrap() error           { return errors.New("condition failed") }
+func (e *refusal) Error() string                             { return fmt.Sprintf("held by %s", e.owner) }
+func (e *refusal) HeldBy() (string, int64)                   { return e.owner, e.token }
+func (e *refusal) NextPoll() time.Duration                   { return e.next }
+func (e *refusal) Watched() (unchanged, lease time.Duration) { return e.unchanged, e.lease }
+func (e *refusal) Unwrap() error                             { return errors.New("condition failed") }
 
 var (
 	errFakeLost    = errors.New("fake: taken")
 	errFakeExpired = errors.New("fake: ran out")
 )
 
-// fakeLock is a Lock on a fakeStore: one protocol step for one request, a trust window, heartbeats with retries, watching, and faults
-// before and after each request is carried out.
+// fakeLock is a Lock on a fakeStore: one protocol step for one request, a trust window, heartbeats
+// with retries, watching, and faults before and after each request is carried out.
 type fakeLock struct {
 	store            *fakeStore
 	id               string
@@ -97,11 +103,13 @@ type fakeLock struct {
 	trust            time.Duration                             // how long it trusts a lease; 0: 99 % of it
 	next             func(watched time.Duration) time.Duration // NextPoll; nil: what is left of the watched lease
 
-	// Faults; nil: none. They may block, and should end with ctx. An error before keeps the request from being carried out, one after loses its
-	// reply. Set through the setters once the lock is in use.
+	// Faults; nil: none. They may block, and should end with ctx. An error before keeps the request
+	// from being carried out, one after loses its reply. Set through the setters once the lock is
+	// in use.
 	before, after func(ctx context.Context, op operation) error
 
 	mu      sync.Mutex
+	stale   *storeView // what polls find instead of the record, as an eventually consistent read may; nil: the record
 	tenure  *fakeTenure
 	seen    storeView
 	since   time.Duration
@@ -111,9 +119,10 @@ type fakeLock struct {
 
 type fakeTenure struct {
 	token   int64
-	sent    instant
+	sent    lease.Instant
 	lost    chan struct{}
 	ended   bool
+	owed    bool // the record may still carry this tenure
 	stopped bool
 	stop    func() bool
 	watch   func() bool
@@ -167,8 +176,8 @@ func (l *fakeLock) window() time.Duration {
 	return l.lease / 100 * 99
 }
 
-func (l *fakeLock) Timing() (time.Duration, time.Duration, error) { return l.lease, l.heartbeat, nil }
-func (l *fakeLock) Identity() string                              { return l.id }
+func (l *fakeLock) Timing() (lease.Timing, error) { return lease.NewTiming(l.lease, l.heartbeat), nil }
+func (l *fakeLock) Identity() string              { return l.id }
 
 func (l *fakeLock) PollLock(ctx context.Context) (bool, error) {
 	if t, held := l.current(); held {
@@ -181,15 +190,20 @@ func (l *fakeLock) PollLock(ctx context.Context) (bool, error) {
 		return true, nil
 	}
 	l.mu.Lock()
-	doubt, seen, since := l.doubt, l.seen, l.since
+	doubt, seen, since, stale := l.doubt, l.seen, l.since, l.stale
 	l.mu.Unlock()
-	sent := now(l.clock)
+	if stale != nil {
+		return false, &refusal{storeView: *stale, next: time.Second}
+	}
+	sent := lease.Now(l.clock)
 	var won bool
 	var found storeView
 	err := l.request(ctx, opPoll, func(s *fakeStore) {
 		dead := seen.owner != "" && seen == s.view() && l.clock.Monotonic()-since >= seen.lease
-		if s.owner == "" || dead || doubt && s.owner == l.id {
+		reserved := s.heir != "" && s.heir != l.id && time.Now().Before(s.heirUntil)
+		if s.owner == "" && !reserved || dead || doubt && s.owner == l.id {
 			s.owner, s.token, s.version, s.lease = l.id, s.token+1, s.version+1, l.lease
+			s.heir = ""
 			won = true
 		}
 		found = s.view()
@@ -214,16 +228,16 @@ func (l *fakeLock) PollLock(ctx context.Context) (bool, error) {
 	if l.next != nil {
 		next = l.next(left)
 	}
-	return false, &refusal{storeView: found, next: next}
+	return false, &refusal{storeView: found, next: next, unchanged: l.clock.Monotonic() - l.since}
 }
 
 // begin starts a tenure. Called with mu held.
-func (l *fakeLock) begin(token int64, sent instant) {
+func (l *fakeLock) begin(token int64, sent lease.Instant) {
 	l.lastErr = nil
-	t := &fakeTenure{token: token, sent: sent, lost: make(chan struct{})}
+	t := &fakeTenure{token: token, sent: sent, owed: true, lost: make(chan struct{})}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	l.tenure = t
-	l.arm(t, l.heartbeat-sent.ago(l.clock))
+	l.arm(t, l.heartbeat-lease.Now(l.clock).Since(sent))
 	l.armWatch(t)
 }
 
@@ -232,7 +246,7 @@ func (l *fakeLock) arm(t *fakeTenure, d time.Duration) {
 }
 
 func (l *fakeLock) armWatch(t *fakeTenure) {
-	t.watch = l.clock.AfterFunc(min(l.window()-t.sent.ago(l.clock), l.heartbeat/4), func() {
+	t.watch = l.clock.AfterFunc(min(l.window()-lease.Now(l.clock).Since(t.sent), l.heartbeat/4), func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		if l.fresh(t) {
@@ -248,8 +262,8 @@ func (l *fakeLock) beat(t *fakeTenure) {
 		return
 	}
 	l.mu.Unlock()
-	sent := now(l.clock)
-	ctx, cancel := withTimeout(t.ctx, l.clock, l.heartbeat)
+	sent := lease.Now(l.clock)
+	ctx, cancel := lease.WithTimeout(t.ctx, l.clock, l.heartbeat, context.DeadlineExceeded)
 	defer cancel()
 	var ours bool
 	err := l.request(ctx, opRenew, func(s *fakeStore) {
@@ -266,18 +280,19 @@ func (l *fakeLock) beat(t *fakeTenure) {
 			l.arm(t, l.heartbeat/8)
 		}
 	case !ours:
+		t.owed = false
 		l.end(t, errFakeLost)
 	default:
 		t.sent = sent
 		if !t.stopped {
-			l.arm(t, l.heartbeat-sent.ago(l.clock))
+			l.arm(t, l.heartbeat-lease.Now(l.clock).Since(sent))
 		}
 	}
 }
 
 // fresh ends a tenure that is too old, and reports whether it goes on. Called with mu held.
 func (l *fakeLock) fresh(t *fakeTenure) bool {
-	if !t.ended && t.sent.ago(l.clock) >= l.window() {
+	if !t.ended && lease.Now(l.clock).Since(t.sent) >= l.window() {
 		l.end(t, errFakeExpired)
 	}
 	return !t.ended
@@ -327,7 +342,7 @@ func (l *fakeLock) LeaseAge() (time.Duration, bool) {
 	if l.tenure == nil || !l.fresh(l.tenure) {
 		return 0, false
 	}
-	return l.tenure.sent.ago(l.clock), true
+	return lease.Now(l.clock).Since(l.tenure.sent), true
 }
 
 func (l *fakeLock) FencingToken() (int64, bool) {
@@ -360,7 +375,7 @@ func (l *fakeLock) StopHeartbeat() {
 func (l *fakeLock) RemoveLockWithContext(ctx context.Context) error {
 	l.mu.Lock()
 	t, doubt := l.tenure, l.doubt
-	ours := t != nil && !t.ended
+	ours := t != nil && t.owed
 	if ours {
 		l.end(t, nil)
 	}
@@ -378,6 +393,9 @@ func (l *fakeLock) RemoveLockWithContext(ctx context.Context) error {
 	if err == nil {
 		l.mu.Lock()
 		l.doubt = false
+		if t != nil {
+			t.owed = false
+		}
 		l.mu.Unlock()
 	}
 	return err
@@ -388,6 +406,17 @@ type announcingLock struct{ *fakeLock }
 
 func (l announcingLock) AnnounceRelease(ctx context.Context) error {
 	return l.request(ctx, opAnnounce, func(*fakeStore) { l.journal.add("announced") })
+}
+
+// heirLock is a lock that can be released to an heir. Its candidates poll every 10 ms.
+type heirLock struct{ *fakeLock }
+
+func (l heirLock) ReleaseTo(ctx context.Context, heir string) error {
+	l.store.mu.Lock()
+	l.store.heir, l.store.heirUntil = heir, time.Now().Add(l.heartbeat)
+	l.store.mu.Unlock()
+	l.journal.add("released to %s", heir)
+	return l.RemoveLockWithContext(ctx)
 }
 
 // talkativeLock is a lock that tells of its heartbeats.

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"os"
 	"time"
 
 	"github.com/aws/aws-sdk-go/aws"
 	"github.com/aws/aws-sdk-go/service/dynamodb"
 	"github.com/aws/aws-sdk-go/service/dynamodb/dynamodbiface"
+	"github.com/go-logr/logr"
 
 	"github.com/leaderkit/leaderkit/election"
 	"github.com/leaderkit/leaderkit/lockclient"
@@ -48,8 +51,8 @@ func Example() {
 	// stopped; the lock is released next
 }
 
-// A write that commits only if its term still holds the lock at that very moment, however long the process stood still between
-// its last check and the write.
+// A write that commits only if its term still holds the lock at that very moment, however long the
+// process stood still between its last check and the write.
 func ExampleTermFromContext() {
 	client := newDatabase()
 	lock := &lockclient.DynamoDBLockClient{LockName: "leader", TableName: "locks", LeaseDuration: 15 * time.Second, Client: client}
@@ -162,4 +165,32 @@ func ExampleLeaderElector_Observe() {
 	// replica-1 leads, this elector itself: true
 	// vacant: true
 	// open: false error: <nil>
+}
+
+// What an operator sees, with the standard library's logger.
+func Example_slog() {
+	ctx, shutdown := context.WithCancel(context.Background())
+	handler := slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		switch a.Key {
+		case slog.TimeKey, "fencingToken", "ledFor", "took":
+			return slog.Attr{} // other in each run
+		}
+		return a
+	}})
+	election.RunOrDie(ctx, election.LeaderElectionConfig{
+		Name: "orders",
+		Lock: &lockclient.DynamoDBLockClient{
+			LockName: "leader", TableName: "locks", Identifier: "replica-1", LeaseDuration: 15 * time.Second, Client: newDatabase(),
+		},
+		ReleaseOnCancel: true,
+		Callbacks: election.LeaderCallbacks{
+			OnStartedLeading: func(ctx context.Context) { shutdown(); <-ctx.Done() },
+			OnStoppedLeading: func() {},
+		},
+		Logger: logr.FromSlogHandler(handler),
+	})
+	// Output:
+	// level=INFO msg=leading name=orders identity=replica-1 how=first
+	// level=INFO msg="stopped leading" name=orders identity=replica-1 cause="Run's context ended: context canceled"
+	// level=INFO msg="work ended" name=orders identity=replica-1
 }

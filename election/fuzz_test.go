@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// FuzzConfiguration: whatever the figures, a configuration is either refused, with an error that says what to do, or leaves an elector whose
-// pauses and deadlines keep their promises.
+// FuzzConfiguration: whatever the figures, a configuration is either refused, with an error that
+// says what to do, or leaves an elector whose pauses and deadlines keep their promises.
 func FuzzConfiguration(f *testing.F) {
 	const s = int64(time.Second)
 	f.Add(15*s, 5*s, 10*s, 2*s, 0*s, 1.2)
@@ -36,11 +36,11 @@ func FuzzConfiguration(f *testing.F) {
 		}
 		g := e.figures
 		switch {
-		case g.lease <= 0 || g.heartbeat <= 0 || g.retryPeriod <= 0 || g.drainTimeout <= 0:
+		case g.Lease <= 0 || g.Heartbeat <= 0 || g.retryPeriod <= 0 || g.drainTimeout <= 0:
 			t.Fatalf("a figure is not positive: %+v", g)
-		case g.renewDeadline >= g.lease-g.lease/100:
+		case g.renewDeadline >= g.Window:
 			t.Fatalf("leading may last as long as the lock trusts its lease: %+v", g)
-		case float64(g.renewDeadline) < 1.19*float64(g.heartbeat):
+		case float64(g.renewDeadline) < 1.19*float64(g.Heartbeat):
 			t.Fatalf("no term would see its first renewal: %+v", g)
 		case g.jitter < 1 || float64(g.retryPeriod)*g.jitter >= float64(g.renewDeadline):
 			t.Fatalf("a candidate may pause longer than RenewDeadline: %+v", g)
@@ -51,7 +51,7 @@ func FuzzConfiguration(f *testing.F) {
 				t.Fatalf("a pause of %v: %+v", p, g)
 			}
 			for _, failures := range []int{1, 2, 1000, math.MaxInt} {
-				if p := r.backoff(failures); p < shortestPause || p > max(g.lease+g.lease/1000, shortestPause) {
+				if p := r.backoff(failures); p < shortestPause || p > max(g.Lease+g.Lease/1000, shortestPause) {
 					t.Fatalf("a pause of %v after %d failures: %+v", p, failures, g)
 				}
 			}

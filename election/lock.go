@@ -5,68 +5,101 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go/service/dynamodb"
+	"github.com/leaderkit/leaderkit/lockclient/lease"
 )
 
-// Lock is what an elector needs of a lock; *lockclient.DynamoDBLockClient satisfies it. Its methods are called from several
-// goroutines at once. While an elector runs, the lock is the elector's alone: nobody else acquires, stops or releases it.
+// Lock is what an elector needs of a lock. *lockclient.DynamoDBLockClient implements it. Its
+// methods are called from several goroutines at once. While an elector runs, nothing else may
+// acquire, stop or release the lock.
 //
-// A Lock renews its lease by itself from the moment PollLock reports it held, and ends the tenure by itself, on its own
-// clock, when the lease can no longer be trusted. The elector asks it how old the lease is and never keeps its own account.
+// A Lock renews its lease by itself from the moment PollLock reports it held. It ends the tenure by
+// itself, on its own clock, when the lease can no longer be trusted. The elector asks it how old
+// the lease is and never measures that itself.
 //
-// A Lock may do more:
-//   - AnnounceRelease(ctx context.Context) error is called once when a graceful end begins to drain, so that candidates can
-//     poll closely for the release. Its error is only logged.
-//   - ObserveHeartbeats(func(took time.Duration, err error)) (stop func()) tells of each heartbeat, for the metrics.
+// A Lock may have more methods:
+//
+//   - AnnounceRelease(ctx context.Context) error is called once, when a graceful end begins to
+//     drain, or with HandoverNotice when the leader is told to stop. Candidates can then poll often
+//     for the release. It does not end the tenure. Its error is only logged.
+//   - ReleaseTo(ctx context.Context, heir string) error is RemoveLockWithContext after which only
+//     the candidate with that Identity acquires, for one heartbeat period. Without this method
+//     TransferTo releases the lock to all.
+//   - LimitHeartbeat(atMost time.Duration) is called before Timing if RenewDeadline is given, with
+//     half of it. A lock whose heartbeat period was left to a default renews at least that often.
+//   - ObserveHeartbeats(func(took time.Duration, err error)) (stop func()) reports each heartbeat,
+//     for the metrics.
 type Lock interface {
-	// Timing gives the validated figures of the lock: the length of its lease and the period of its heartbeats, or why it is
-	// not usable. Idempotent; no request.
-	Timing() (lease, heartbeat time.Duration, err error)
+	// Timing returns the durations that the lock works with, or why it is not usable. Idempotent;
+	// no request.
+	Timing() (lease.Timing, error)
 
-	// Identity names this client in the lock's record; it never changes. Idempotent; no request.
+	// Identity returns this client's name in the lock's record. It never changes. Idempotent; no
+	// request.
 	Identity() string
 
-	// PollLock is one step of campaigning and returns soon after ctx is done, whatever the store does.
-	// (true, nil): held, and heartbeats are running. (false, err): not held. An err that means "another holds it" has the
-	// methods HeldBy() (owner string, fencingToken int64) and NextPoll() time.Duration, which says when the next poll can
-	// tell anything new (0: no opinion); one that no retry can mend has Permanent() bool.
-	// Idempotent: on a held lock it is (true, nil) and the tenure stays the same.
+	// PollLock is one step of campaigning. It returns soon after ctx is done, whatever the store
+	// does. (true, nil): the lock is held, and heartbeats are running. (false, err): it is not
+	// held. On a held lock it is idempotent: it returns (true, nil) and the tenure stays the same.
+	//
+	// If another client holds the lock, err has the methods HeldBy() (owner string, fencingToken
+	// int64) and NextPoll() time.Duration, which returns how long until a poll can show anything
+	// new (0: not known). It may also have Watched() (unchanged, lease time.Duration): for how long
+	// this client has seen the record unchanged, and the record's lease. Logs use it to say how one
+	// leader followed another. A permanent error has Permanent() bool.
 	PollLock(ctx context.Context) (bool, error)
 
-	// HasLock says whether the current tenure can be trusted at this moment. Idempotent; no request.
+	// HasLock reports whether the current tenure can be trusted at this moment. Idempotent; no
+	// request.
 	HasLock() (bool, error)
 
-	// LockError says why the last tenure ended; nil while one goes on and after a release. Idempotent; no request.
+	// LockError returns why the last tenure ended; nil during a tenure and after a release.
+	// Idempotent; no request.
 	LockError() error
 
-	// Lost is closed when the current tenure ends, however it ends; closed already if there is none. Idempotent; no request.
+	// Lost returns a channel that is closed when the current tenure ends, for whatever reason. It
+	// is already closed if there is no tenure. Idempotent; no request.
 	Lost() <-chan struct{}
 
-	// LeaseAge says how long ago the last acknowledged renewal (or the acquisition) of the current tenure was sent, by
-	// whichever of the node's clocks says more; false: there is no tenure. Idempotent; no request, no allocation.
+	// LeaseAge returns how long ago the last acknowledged renewal (or the acquisition) of the
+	// current tenure was sent. The machine's two clocks may differ; the longer time counts. false:
+	// there is no tenure. Idempotent; no request, no allocation.
 	LeaseAge() (time.Duration, bool)
 
-	// FencingToken rises with each tenure; false: there is no tenure. Idempotent; no request, no allocation.
+	// FencingToken returns the tenure's number, which is higher than that of each earlier tenure.
+	// false: there is no tenure. Idempotent; no request, no allocation.
 	FencingToken() (int64, bool)
 
-	// ConditionCheck is the element of a transaction that commits only while the current tenure lasts. Idempotent; no
-	// request.
+	// ConditionCheck returns an element for a transaction, which then commits only while the
+	// current tenure lasts. Idempotent; no request.
 	ConditionCheck() (*dynamodb.ConditionCheck, error)
 
-	// StopHeartbeat leaves the lease to run out by itself. Idempotent; without a tenure it does nothing.
+	// StopHeartbeat stops renewing, so that the lease expires by itself. Idempotent; without a
+	// tenure it does nothing.
 	StopHeartbeat()
 
-	// RemoveLockWithContext frees our own lock and never another's: nil when there is nothing of ours to free, also when an
-	// attempt to acquire with an unknown outcome turns out not to have won. It returns soon after ctx is done. Idempotent:
-	// after an error it may be called again.
+	// RemoveLockWithContext frees our own lock and never another's. It returns nil if there is
+	// nothing of ours to free, also if an attempt to acquire had no answer and turns out not to
+	// have won. It returns soon after ctx is done. Idempotent: after an error it may be called
+	// again.
 	RemoveLockWithContext(ctx context.Context) error
 }
 
-// releaseAnnouncer is a Lock that can tell candidates beforehand that it is about to be released.
+// releaseAnnouncer is a Lock that can tell candidates that it is about to be released.
 type releaseAnnouncer interface {
 	AnnounceRelease(ctx context.Context) error
 }
 
-// heartbeatObservable is a Lock that tells of its heartbeats.
+// heirReleaser is a Lock that can be handed to one candidate.
+type heirReleaser interface {
+	ReleaseTo(ctx context.Context, heir string) error
+}
+
+// heartbeatLimiter is a Lock that renews more often if the elector needs it to.
+type heartbeatLimiter interface {
+	LimitHeartbeat(atMost time.Duration)
+}
+
+// heartbeatObservable is a Lock that reports its heartbeats.
 type heartbeatObservable interface {
 	ObserveHeartbeats(observe func(took time.Duration, err error)) (stop func())
 }

@@ -17,7 +17,10 @@ import (
 )
 
 // The real lock is a Lock, as it is.
-var _ Lock = (*lockclient.DynamoDBLockClient)(nil)
+var (
+	_ Lock         = (*lockclient.DynamoDBLockClient)(nil)
+	_ heirReleaser = (*lockclient.DynamoDBLockClient)(nil)
+)
 
 const (
 	testTable = "locks"
@@ -60,13 +63,15 @@ func (s *realStore) holder() string {
 }
 
 func (s *realStore) seize(owner string) {
+	version := aws.String(uuid.NewString())
 	item := map[string]*dynamodb.AttributeValue{
 		"key":                 {S: aws.String(testName)},
 		"ownerName":           {S: aws.String(owner)},
 		"leaseDuration":       {S: aws.String(strconv.FormatInt(testLease.Milliseconds(), 10))},
-		"recordVersionNumber": {S: aws.String(uuid.NewString())},
+		"recordVersionNumber": {S: version},
+		"ourVersion":          {S: version}, // a holder of our own kind, which is given no more than its lease
 		"fencingToken":        {N: aws.String(strconv.FormatInt(s.item().FencingToken+1, 10))},
-		"heartbeatCount":      {N: aws.String("1")}, // a holder of our own make, which is given no more than its lease
+		"heartbeatCount":      {N: aws.String("1")},
 	}
 	if owner == "" {
 		item["ownerName"] = &dynamodb.AttributeValue{S: aws.String("an operator")}
@@ -96,8 +101,9 @@ func (l realLock) StopHeartbeat() {
 	l.DynamoDBLockClient.StopHeartbeat()
 }
 
-// wire is a node's way to the engine, with faults before and after each request is carried out; they see the requests of the
-// protocol by what they are for. A stopped node neither sends nor receives.
+// wire is a node's way to the engine, with faults before and after each request is carried out;
+// they see the requests of the protocol by what they are for. A stopped node neither sends nor
+// receives.
 type wire struct {
 	dynamodbiface.DynamoDBAPI
 	store   *realStore
@@ -164,21 +170,19 @@ func (w *wire) UpdateItemWithContext(ctx context.Context, in *dynamodb.UpdateIte
 	return out, err
 }
 
-// purpose tells the writes of the protocol apart: an acquire asks for the new record, and of the others only a heartbeat adds to
-// heartbeatCount.
+// purpose tells the writes of the protocol apart: only an acquire sets the heartbeat's period, and
+// only a heartbeat adds to heartbeatCount.
 func purpose(in *dynamodb.UpdateItemInput) operation {
-	switch {
-	case in.ReturnValues != nil:
-		return opPoll
-	case strings.Contains(*in.UpdateExpression, " ADD "):
+	switch update := *in.UpdateExpression; {
+	case strings.Contains(update, " ADD "):
 		return opRenew
+	case strings.Contains(update, "heartbeatPeriod"):
+		return opPoll
+	case strings.Contains(update, "isReleasing"):
+		return opAnnounce
+	default:
+		return opRelease
 	}
-	for _, attribute := range in.ExpressionAttributeNames {
-		if *attribute == "isReleasing" {
-			return opAnnounce
-		}
-	}
-	return opRelease
 }
 
 // engine is an in-memory DynamoDB without a socket, for use in virtual time.

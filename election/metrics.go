@@ -5,32 +5,36 @@ import (
 	"time"
 )
 
-// LeaderMetric takes an elector's figures, in client-go's terms. name is LeaderElectionConfig.Name. The methods are called
-// from several goroutines and must not block.
+// LeaderMetric receives an elector's metrics, with client-go's names. name is
+// LeaderElectionConfig.Name. Calls come one at a time, in order. A slow method delays only later
+// metrics and log messages.
 type LeaderMetric interface {
-	// On: name leads.
+	// On is called when name begins to lead.
 	On(name string)
-	// Off: name does not lead. Called when an elector is made and at the end of each term.
+	// Off is called when an elector is made, and at the end of each term.
 	Off(name string)
-	// SlowpathExercised: a renewal is late, by more than half a heartbeat period, so the lock is retrying it. Called once for
-	// each such stretch.
+	// SlowpathExercised is called when a renewal is late by more than half a heartbeat period, so
+	// that the lock retries it. It is called once until renewals are on time again.
 	SlowpathExercised(name string)
 }
 
-// OperatorMetric takes what an operator needs beyond client-go's figures. A LeaderMetric that has these methods too is given
-// them.
+// OperatorMetric receives more than client-go's metrics. If the LeaderMetric of a provider has
+// these methods, they are called.
 type OperatorMetric interface {
 	LeaderMetric
-	// TermStarted: a term begins. Its count is that of the terms of this elector.
+	// TermStarted is called when a term begins.
 	TermStarted(name string)
-	// TermEnded: a term is over and its lock released; lasted counts from winning. cause is what context.Cause told the work.
+	// TermEnded is called when a term is over and its lock is released. lasted is the time since
+	// the lock was won. cause is the context.Cause of the leading context.
 	TermEnded(name string, lasted time.Duration, cause error)
-	// Failover: this elector saw the lock pass from one tenure to the next, whoever holds them.
+	// Failover is called when this elector sees the lock pass from one tenure to the next, whoever
+	// holds them.
 	Failover(name string)
-	// SinceRenewal is the age of the lease while leading: the time since the last confirmed renewal was sent, several times a
-	// heartbeat period.
+	// SinceRenewal is called several times in a heartbeat period while leading. age is the time
+	// since the last confirmed renewal was sent.
 	SinceRenewal(name string, age time.Duration)
-	// HeartbeatLatency is how long one heartbeat of the lock took, successful (err nil) or not. It needs a Lock that can tell.
+	// HeartbeatLatency is called after each heartbeat of the lock, with how long it took. err is
+	// nil if it succeeded. It needs a Lock that reports its heartbeats.
 	HeartbeatLatency(name string, took time.Duration, err error)
 }
 
@@ -44,7 +48,8 @@ var provider struct {
 	MetricsProvider
 }
 
-// SetProvider sets where the metrics of all electors made from now on go. Only the first call has an effect.
+// SetProvider sets the provider for all electors made from now on. Only the first call has an
+// effect.
 func SetProvider(metricsProvider MetricsProvider) {
 	provider.Lock()
 	defer provider.Unlock()
@@ -53,7 +58,8 @@ func SetProvider(metricsProvider MetricsProvider) {
 	}
 }
 
-// metric is one elector's metrics; without a provider, and for what a provider doesn't want, it does nothing.
+// metric is one elector's metrics. It does nothing without a provider, and nothing that the
+// provider has no method for.
 type metric struct {
 	name     string
 	leader   LeaderMetric
@@ -108,15 +114,4 @@ func (m metric) sinceRenewal(age time.Duration) {
 	if m.operator != nil {
 		m.operator.SinceRenewal(m.name, age)
 	}
-}
-
-// observeHeartbeats has the lock's heartbeats reported, if it can tell and anybody wants to know.
-func (e *LeaderElector) observeHeartbeats() (stop func()) {
-	lock, ok := e.config.Lock.(heartbeatObservable)
-	if !ok || e.metric.operator == nil {
-		return func() {}
-	}
-	return lock.ObserveHeartbeats(func(took time.Duration, err error) {
-		e.metric.operator.HeartbeatLatency(e.metric.name, took, err)
-	})
 }

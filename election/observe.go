@@ -2,62 +2,101 @@ package election
 
 import (
 	"context"
+	"slices"
 	"sync"
+	"time"
+
+	"github.com/leaderkit/leaderkit/lockclient/lease"
 )
 
-// Leader is who holds the lock, as this elector last saw it. The zero Leader is a vacancy: nobody is known to lead.
+// Leader is who holds the lock, as this elector last saw it. The zero Leader means that no leader
+// is known: a vacancy.
 type Leader struct {
-	// Identity of the holder; "" is a vacancy.
+	// Identity of the holder. "": a vacancy.
 	Identity string
-	// FencingToken of the holder's tenure; 0 if there is none. A leader that lost and regained the lock has a higher one.
+	// FencingToken of the holder's tenure; 0 if there is none. A leader that lost the lock and won
+	// it again has a higher one.
 	FencingToken int64
-	// Self: the tenure is this elector's own.
+	// Self reports whether the tenure is this elector's own.
 	Self bool
 }
 
-// Vacant reports that nobody is known to lead.
+// Vacant reports whether no leader is known.
 func (l Leader) Vacant() bool { return l.Identity == "" }
 
-// Observe tells of each change of leader, vacancies included, starting with the present state if there is one yet. Each call
-// gives its own channel. A slow observer never delays the elector or another observer: it finds the latest state and misses
-// those in between. The channel is closed when ctx ends and only then: it stays open between two Runs of the elector.
+// Observe returns a channel that receives each change of leader, vacancies included, beginning with
+// the current state if there is one. Each call returns a channel of its own. A slow observer never
+// delays the elector or another observer: it receives the latest state and misses those before it.
+// The channel is closed when ctx ends, and only then: it stays open between two Runs of the
+// elector.
 func (e *LeaderElector) Observe(ctx context.Context) <-chan Leader {
 	ch := e.board.subscribe()
 	context.AfterFunc(ctx, func() { e.board.unsubscribe(ch) })
 	return ch
 }
 
-// GetLeader is the identity of the leader last observed; "" if none was, or if the lock was last seen vacant.
+// GetLeader returns the identity of the leader last seen; "" if none was seen, or if the lock was
+// free when last seen.
 func (e *LeaderElector) GetLeader() string { return e.board.read().Identity }
 
-// board is where the elector writes who leads and everybody else reads it.
+// sighting is what is known of a leader besides its identity.
+type sighting struct {
+	sign     lease.Instant // the latest sign of life
+	lease    time.Duration // its lease; 0: not known
+	released bool          // it has released the lock
+}
+
+// seenReign is one leader's stretch of leading, in times of the machine's wall clock.
+type seenReign struct {
+	leader       Leader
+	how          string
+	since, until time.Time // until is zero while it lasts
+}
+
+// maxReigns is how many leaders are remembered.
+const maxReigns = 10
+
+// board holds who leads. The elector writes it, and any goroutine may read it.
 type board struct {
-	mu        sync.Mutex // guards all below; nothing is called and nothing blocks under it
+	mu        sync.Mutex // guards what follows; nothing is called and nothing blocks under it
 	known     bool       // something was observed
 	leader    Leader
-	holder    Leader // the last leader that was not a vacancy
+	holder    Leader      // the last leader that was not a vacancy
+	seen      sighting    // of holder
+	reigns    []seenReign // the latest leaders, the latest last; at most maxReigns
 	observers map[chan Leader]struct{}
 }
 
-// change is what a write to the board made of it.
+// change is what a write to the board has changed.
 type change struct {
-	changed  bool // anything at all
-	newName  bool // a holder with another identity than the last holder's
-	failover bool // a holder with another tenure than the last holder's
+	changed  bool   // anything at all
+	newName  bool   // a holder with another identity than the last holder's
+	failover bool   // a holder with another tenure than the last holder's
+	how      string // how the holder followed the last one
 }
 
-func (b *board) write(l Leader) change {
+// write records who leads, as seen at that time of the wall clock.
+func (b *board) write(l Leader, s sighting, at time.Time) change {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.known && l == b.leader {
+		b.seen.update(s)
 		return change{}
 	}
 	c := change{changed: true}
 	b.known, b.leader = true, l
-	if !l.Vacant() {
+	if n := len(b.reigns); n > 0 && b.reigns[n-1].until.IsZero() {
+		b.reigns[n-1].until = at
+	}
+	if l.Vacant() {
+		b.seen.update(s)
+	} else {
+		c.how = b.succession(s)
 		c.newName = l.Identity != b.holder.Identity
 		c.failover = !b.holder.Vacant() && (c.newName || l.FencingToken != b.holder.FencingToken)
-		b.holder = l
+		b.holder, b.seen = l, s
+		b.reigns = append(b.reigns, seenReign{leader: l, how: c.how, since: at})
+		b.reigns = b.reigns[max(len(b.reigns)-maxReigns, 0):]
 	}
 	for ch := range b.observers {
 		offer(ch, l)
@@ -65,8 +104,34 @@ func (b *board) write(l Leader) change {
 	return c
 }
 
-// offer replaces what the observer has not taken yet. The board is the only sender, so the channel's one place is free after
-// the first select.
+// update records a later sighting of the same leader.
+func (s *sighting) update(later sighting) {
+	if later.lease > 0 {
+		released := s.released
+		*s = later
+		s.released = s.released || released
+	}
+}
+
+// succession returns how a leader with this first sign of life followed the last one: "first" (none
+// was seen before), "released", "expired", or "unknown" if the lock does not tell. Called with mu
+// held.
+func (b *board) succession(s sighting) string {
+	switch {
+	case b.holder.Vacant():
+		return "first"
+	case b.seen.released:
+		return "released"
+	case b.seen.lease == 0 || s.lease == 0:
+		return "unknown"
+	case s.sign.Since(b.seen.sign) >= b.seen.lease:
+		return "expired"
+	}
+	return "released"
+}
+
+// offer replaces what the observer has not received yet. Only the board sends, so the channel's one
+// place is free after the select.
 func offer(ch chan Leader, l Leader) {
 	select {
 	case <-ch:
@@ -79,6 +144,15 @@ func (b *board) read() Leader {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.leader
+}
+
+// history returns who leads and the latest leaders, the latest first.
+func (b *board) history() (Leader, []seenReign) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	reigns := slices.Clone(b.reigns)
+	slices.Reverse(reigns)
+	return b.leader, reigns
 }
 
 func (b *board) subscribe() chan Leader {
@@ -100,84 +174,4 @@ func (b *board) unsubscribe(ch chan Leader) {
 	defer b.mu.Unlock()
 	delete(b.observers, ch)
 	close(ch)
-}
-
-// herald makes the calls of OnNewLeader, in order and one at a time, in its own goroutine.
-type herald struct {
-	call func(identity string)
-	wake chan struct{} // holds at most one: there is something to do
-	done chan struct{} // closed when run has returned
-
-	mu     sync.Mutex // guards queue and closed
-	queue  []string
-	closed bool
-}
-
-func newHerald(call func(identity string)) *herald {
-	return &herald{call: call, wake: make(chan struct{}, 1), done: make(chan struct{})}
-}
-
-func (h *herald) announce(identity string) {
-	h.mu.Lock()
-	h.queue = append(h.queue, identity)
-	h.mu.Unlock()
-	h.rouse()
-}
-
-// close lets run return once everything announced so far is delivered.
-func (h *herald) close() {
-	h.mu.Lock()
-	h.closed = true
-	h.mu.Unlock()
-	h.rouse()
-}
-
-func (h *herald) rouse() {
-	select {
-	case h.wake <- struct{}{}:
-	default:
-	}
-}
-
-// run delivers until close was called and nothing is left. A panic waits until the lock is released and then goes on.
-func (h *herald) run(r *run) {
-	finished := false
-	defer func() {
-		v := recover()
-		switch {
-		case finished:
-			close(h.done)
-			return
-		case v == nil: // the callback has left by runtime.Goexit; the next one is called all the same
-			go h.run(r)
-			h.rouse()
-			return
-		}
-		r.crash("OnNewLeader", v)
-		<-r.safe
-		panic(v)
-	}()
-	for range h.wake {
-		for {
-			identity, more, closed := h.next()
-			if !more {
-				if closed {
-					finished = true
-					return
-				}
-				break
-			}
-			h.call(identity)
-		}
-	}
-}
-
-func (h *herald) next() (identity string, more, closed bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if len(h.queue) == 0 {
-		return "", false, h.closed
-	}
-	identity, h.queue = h.queue[0], h.queue[1:]
-	return identity, true, h.closed
 }

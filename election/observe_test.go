@@ -3,8 +3,10 @@ package election
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -34,13 +36,36 @@ var _ = Describe("OnNewLeader", func() {
 		w.store.seize("")
 		w.until("a leads", n.elector.IsLeader)
 		w.Expect(w.now()).To(BeNumerically("<", 30*time.Second), "while the first call is still running")
-		n.cancel(nil)
-		w.until("released", func() bool { return n.journal.has("released") })
-		w.Expect(w.now()).To(BeNumerically("<", 30*time.Second))
-		w.Expect(n.wait()).To(Succeed())
-		w.Expect(n.news.list()).To(Equal([]string{"one", "two", "three", "a"}), "Run waits until all is told")
+		w.at(5 * time.Minute)
+		w.Expect(n.news.list()).To(Equal([]string{"one", "two", "three", "a"}))
 		w.Expect(most).To(Equal(1))
+		w.Expect(n.stop()).To(Succeed())
 		w.Expect(strays()).To(BeEmpty())
+	}))
+
+	It("that does not return keeps Run waiting for a second at most, and what it was not told is dropped", virtually(func(w *world) {
+		for _, blocked := range []time.Duration{500 * time.Millisecond, time.Hour} {
+			w.store.seize("x")
+			release := make(chan struct{})
+			n := w.node("a", func(n *node, c *LeaderElectionConfig) {
+				c.Callbacks.OnNewLeader = func(identity string) { <-release; n.news.add("%s", identity) }
+			}).run()
+			w.at(w.now() + 5*time.Second)
+			w.store.seize("y")
+			w.at(w.now() + 5*time.Second)
+			n.cancel(nil)
+			began := w.now()
+			time.AfterFunc(blocked, func() { close(release) }) // virtual
+			w.Expect(n.wait()).To(Succeed())
+			w.Expect(w.now() - began).To(Equal(min(blocked, time.Second)))
+			w.at(began + 2*blocked)
+			if blocked < time.Second {
+				w.Expect(n.news.list()).To(Equal([]string{"x", "y"}))
+			} else {
+				w.Expect(n.news.list()).To(Equal([]string{"x"}))
+			}
+			w.Expect(strays()).To(BeEmpty())
+		}
 	}))
 
 	It("is not called for a vacancy, nor again for the same identity", virtually(func(w *world) {
@@ -166,18 +191,48 @@ var _ = Describe("Handler", func() {
 			w.Expect(json.Unmarshal(rec.Body.Bytes(), &m)).To(Succeed())
 			return m
 		}
+		at := func(d time.Duration) string { return w.start.Add(d).UTC().Format(time.RFC3339) }
 		w.Expect(decode()).To(Equal(map[string]any{"name": "", "identity": "a", "isLeader": false, "state": "idle", "election": "test"}))
 		w.store.seize("b")
 		n.run()
 		w.settled()
-		w.Expect(decode()).To(Equal(map[string]any{"name": "b", "fencingToken": 1.0, "identity": "a", "isLeader": false, "state": "campaigning", "election": "test"}))
+		w.Expect(decode()).To(Equal(map[string]any{"name": "b", "fencingToken": 1.0, "identity": "a", "isLeader": false, "state": "campaigning", "election": "test",
+			"since": at(0), "lastContact": at(0), "recent": []any{
+				map[string]any{"name": "b", "fencingToken": 1.0, "how": "first", "since": at(0)},
+			}}))
 		w.until("a leads", n.elector.IsLeader)
-		w.Expect(decode()).To(Equal(map[string]any{"name": "a", "fencingToken": 2.0, "identity": "a", "isLeader": true, "state": "leading", "election": "test"}))
+		w.Expect(decode()).To(Equal(map[string]any{"name": "a", "fencingToken": 2.0, "identity": "a", "isLeader": true, "state": "leading", "election": "test",
+			"since": at(testLease), "lastContact": at(testLease), "recent": []any{
+				map[string]any{"name": "a", "fencingToken": 2.0, "how": "expired", "since": at(testLease)},
+				map[string]any{"name": "b", "fencingToken": 1.0, "how": "first", "since": at(0), "until": at(testLease)},
+			}}))
 		w.Expect(n.elector.Resign(w.ctx)).To(Succeed())
 		w.settled()
 		w.Expect(decode()).To(HaveKeyWithValue("state", "standing aside"))
 		w.Expect(n.stop()).To(Succeed())
 		w.Expect(decode()).To(HaveKeyWithValue("state", "idle"))
+	}))
+
+	It("answers a browser with a page, in which everything of others is escaped, and remembers ten leaders", virtually(func(w *world) {
+		n := w.node("a").run()
+		for i := range 12 {
+			w.store.seize(fmt.Sprintf("<script>alert(%d)</script>", i))
+			w.at(time.Duration(i+1) * testHeartbeat)
+		}
+		req := httptest.NewRequest(http.MethodGet, "/", nil)
+		req.Header.Set("Accept", "text/html,application/xhtml+xml,*/*;q=0.8")
+		rec := httptest.NewRecorder()
+		n.elector.Handler().ServeHTTP(rec, req)
+		page := rec.Body.String()
+		w.Expect(rec.Code).To(Equal(http.StatusOK))
+		w.Expect(rec.Header().Get("Content-Type")).To(HavePrefix("text/html"))
+		w.Expect(rec.Header().Get("Content-Security-Policy")).To(HavePrefix("default-src 'none'"))
+		w.Expect(rec.Header().Get("Vary")).To(Equal("Accept"))
+		w.Expect(page).NotTo(ContainSubstring("<script"))
+		w.Expect(page).To(ContainSubstring("&lt;script&gt;alert(11)&lt;/script&gt; leads"))
+		w.Expect(page).To(And(ContainSubstring("campaigning"), ContainSubstring("the store answered"), ContainSubstring("so far")))
+		w.Expect(strings.Count(page, "<tr><td>")).To(Equal(10))
+		w.Expect(n.stop()).To(Succeed())
 	}))
 
 	It("can only be read", virtually(func(w *world) {

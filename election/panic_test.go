@@ -18,7 +18,8 @@ const doomedVariable = "ELECTION_TEST_DOOMED"
 
 var errBoom = errors.New("boom, with this value")
 
-// runDoomed leads in real time until the callback of that name panics. What the lock saw goes to standard output.
+// runDoomed leads in real time until the callback of that name panics. What the lock saw goes to
+// standard output.
 func runDoomed(callback string) {
 	w := &world{ctx: context.Background(), store: &fakeStore{}, start: time.Now()}
 	n := &node{w: w, id: "a", clock: newNodeClock(1), journal: &journal{w: w}}
@@ -148,7 +149,7 @@ var _ = Describe("A panic", func() {
 		w.Expect(w.store.holder()).To(BeEmpty())
 	}))
 
-	It("in a metric, which Run's caller survives, leaves no heartbeats without a term, and nobody waiting", func() {
+	It("in a metric, which Run's caller survives, leaves no heartbeats without a term, and no caller waiting", func() {
 		provide(&ledger{})
 		provider.Lock()
 		provider.MetricsProvider = explosives{}

@@ -18,8 +18,9 @@ import (
 
 // All of this runs in synctest bubbles: sleeping takes no time.
 
-// The search: two electors on one lock, each on its own machine, through a schedule of partitions and stalls that is a function of
-// one seed. ELECTION_SEEDS says how many seeds to try, ELECTION_SEED which one alone.
+// The search: two electors on one lock, each on its own machine, through a schedule of partitions
+// and stalls that is a function of one seed. ELECTION_SEEDS says how many seeds to try,
+// ELECTION_SEED which one alone.
 
 // span is a stretch of virtual time since the run began.
 type span struct{ from, to time.Duration }
@@ -287,7 +288,8 @@ func seeds(most int) (list []uint64) {
 	return list
 }
 
-// sweep runs the search over seeds and reports the runs with two leaders, and the total of what it went through.
+// sweep runs the search over seeds and reports the runs with two leaders, and the total of what it
+// went through.
 func sweep(b backend, s search, seeds []uint64) (bad []string, faults, terms int, healed []time.Duration) {
 	for _, seed := range seeds {
 		virtuallyOn(b, func(w *world) {
@@ -304,7 +306,8 @@ func sweep(b backend, s search, seeds []uint64) (bad []string, faults, terms int
 	return bad, faults, terms, healed
 }
 
-// report prints what a sweep went through: a search that finds nothing should say where it has looked.
+// report prints what a sweep went through: a search that finds nothing should say where it has
+// looked.
 func report(what string, runs, faults, terms int, healed []time.Duration) {
 	AddReportEntry(what, fmt.Sprintf("%d runs, %d faults, %d terms; somebody led again %v (median) to %v (longest) after the last fault",
 		runs, faults, terms, healed[len(healed)/2], healed[len(healed)-1]), ReportEntryVisibilityAlways)
@@ -312,8 +315,8 @@ func report(what string, runs, faults, terms int, healed []time.Duration) {
 
 const defaultSeeds = 60
 
-// tightest is what validation still accepts: RenewDeadline a hair below what the lock trusts, RetryPeriod a hair below that, and as
-// few heartbeats as the lock client allows.
+// tightest is what validation still accepts: RenewDeadline a hair below what the lock trusts,
+// RetryPeriod a hair below that, and as few heartbeats as the lock client allows.
 func tightest(lease time.Duration) search {
 	deadline := lease - lease/100 - 1
 	return search{lease: lease, heartbeat: lease / 2, renewDeadline: deadline, retryPeriod: time.Duration(float64(deadline)/JitterFactor) - 1}
@@ -346,7 +349,7 @@ var _ = Describe("Two electors through partitions and stalls are never two leade
 		})
 	}
 
-	It("and the search would find them: told to trust a lease longer than it lasts, it does", func() {
+	It("and the search finds two leaders if the lock trusts its lease for longer than it lasts", func() {
 		gullible := clientGo
 		gullible.gullible = true
 		gullible.renewDeadline = 40 * time.Second

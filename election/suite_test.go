@@ -30,8 +30,8 @@ func TestElection(t *testing.T) {
 	RunSpecs(t, "election")
 }
 
-// world is one bubble of virtual time with its store and its expectations. Its context ends with the spec, pass or fail, so
-// that every elector in it can return.
+// world is one bubble of virtual time with its store and its expectations. Its context ends with
+// the spec, pass or fail, so that every elector in it can return.
 type world struct {
 	Gomega
 	ctx   context.Context
@@ -61,14 +61,15 @@ const (
 	onLockclient backend = true
 )
 
-// promise declares a spec twice: on the double, which knows nothing but the interface, and on the real lock client.
+// promise declares a spec twice: on the double, which knows nothing but the interface, and on the
+// real lock client.
 func promise(text string, body func(w *world)) {
 	It(text, virtually(body))
 	It(text+" (lockclient)", virtuallyOn(onLockclient, body))
 }
 
-// virtually makes a spec of a body that runs in virtual time. The bubble ends only when all its goroutines have, so a goroutine that an
-// elector leaves behind for ever fails the spec.
+// virtually makes a spec of a body that runs in virtual time. The bubble ends only when all its
+// goroutines have, so a goroutine that an elector leaves behind for ever fails the spec.
 func virtually(body func(w *world)) func() { return virtuallyOn(onDouble, body) }
 
 func virtuallyOn(b backend, body func(w *world)) func() {
@@ -125,7 +126,8 @@ func (w *world) at(d time.Duration) {
 // settled waits until every goroutine of the bubble waits for something.
 func (w *world) settled() { synctest.Wait() }
 
-// until waits until the condition holds; the spec fails if it doesn't within a minute of virtual time.
+// until waits until the condition holds; the spec fails if it doesn't within a minute of virtual
+// time.
 func (w *world) until(what string, condition func() bool) {
 	for range 60_000 {
 		synctest.Wait()
@@ -151,7 +153,7 @@ func strays() []string {
 	var found []string
 	for _, stack := range stacks[1:] {
 		s := string(stack)
-		inElector := strings.Contains(s, "election.(*run)") || strings.Contains(s, "election.(*term)") || strings.Contains(s, "election.(*herald)")
+		inElector := strings.Contains(s, "election.(*run)") || strings.Contains(s, "election.(*term)") || strings.Contains(s, "courier.(*Courier)")
 		if inElector && bubble(stack) == bubble(stacks[0]) {
 			found = append(found, s)
 		}
@@ -239,7 +241,8 @@ const (
 	testRetry     = 2 * time.Second
 )
 
-// node makes an elector that leads until its context ends, with client-go's figures. change may change its configuration.
+// node makes an elector that leads until its context ends, with client-go's figures. change may
+// change its configuration.
 func (w *world) node(id string, change ...func(n *node, c *LeaderElectionConfig)) *node {
 	n := &node{w: w, id: id, clock: newNodeClock(1), journal: &journal{w: w}, news: &journal{w: w}, ends: &journal{w: w}, result: make(chan error, 1)}
 	switch store := w.store.(type) {

@@ -8,16 +8,20 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go/service/dynamodb"
+
+	"github.com/leaderkit/leaderkit/lockclient/lease"
 )
 
-// Term is one stretch of leading, seen from the work: get it with TermFromContext. It is a value and may be kept, but is of
-// use only while the term lasts.
+// Term is one stretch of leading, as the work sees it. Get it with TermFromContext. It is a value
+// and may be kept, but is only of use while the term lasts.
 type Term struct {
 	// Identity of the leader: this elector's.
 	Identity string
-	// FencingToken rises with each term of any client, except where a new Run resumes the very lease that the last one left to
-	// run out (no ReleaseOnCancel): nobody else has led in between. Hand it to whatever the work writes to, so that a late write
-	// of an earlier leader can be refused. 0: the lock has no fencing tokens.
+	// FencingToken rises with each term of any client. Hand it to every store that the work writes
+	// to, so that the store can refuse a late write of an earlier leader. 0: the lock has no
+	// fencing tokens. There is one exception: without ReleaseOnCancel, a new Run may resume the
+	// very lease that the last Run left to expire. The token then stays the same, and nobody else
+	// has led in between.
 	FencingToken int64
 
 	lock Lock
@@ -25,14 +29,16 @@ type Term struct {
 
 type termKey struct{}
 
-// TermFromContext gives the term to which a leading context, or one derived from it, belongs. false: ctx is no such context.
+// TermFromContext returns the term of a leading context, or of a context derived from one. false:
+// ctx is no such context.
 func TermFromContext(ctx context.Context) (Term, bool) {
 	t, ok := ctx.Value(termKey{}).(Term)
 	return t, ok
 }
 
-// ConditionCheck is an element for the work's own TransactWriteItems: the transaction commits only if this term still holds
-// the lock at that moment. It can be used while the work drains. ErrLockLost: the lock is no longer this term's.
+// ConditionCheck returns an element for the work's own TransactWriteItems: the transaction commits
+// only if this term still holds the lock at that moment. It can be used while the work drains.
+// ErrLockLost: the lock is no longer this term's.
 func (t Term) ConditionCheck() (*dynamodb.ConditionCheck, error) {
 	if t.lock == nil {
 		return nil, fmt.Errorf("%w: a Term comes from TermFromContext", ErrLockLost)
@@ -41,52 +47,64 @@ func (t Term) ConditionCheck() (*dynamodb.ConditionCheck, error) {
 	if err != nil {
 		return nil, &endError{reason: ErrLockLost, lock: err}
 	}
-	// Tokens never fall, so if the token is still ours after the check was made, the check is for our tenure.
+	// Tokens never fall, so if the token is still ours after the check was made, the check is for
+	// our tenure.
 	if token, _ := t.lock.FencingToken(); token != t.FencingToken {
 		return nil, &endError{reason: ErrLockLost, detail: fmt.Sprintf("fencing token is %d, the term's was %d", token, t.FencingToken)}
 	}
 	return check, nil
 }
 
-// term is one stretch of leading, seen from the elector. Three goroutines live in it: the work; the guard, which ends the leading
-// context in time; and Run's, which sees the term through.
+// term is one stretch of leading, as the elector sees it. Three goroutines live in it. The work is
+// OnStartedLeading. The guard ends the leading context in time and then watches the lease
+// (guard.go). Run's goroutine takes the term through its steps (run.go).
 type term struct {
 	Term
-	ctx           context.Context // the leading context
-	cancel        context.CancelCauseFunc
-	clock         Clock
-	lost          <-chan struct{} // the lock's, for this tenure
-	renewDeadline time.Duration
-	tick          time.Duration
+	ctx     context.Context // the leading context
+	cancel  context.CancelCauseFunc
+	clock   Clock
+	figures figures
+	won     lease.Instant
+	lost    <-chan struct{} // the lock's, for this tenure
 
-	resigned     chan struct{} // closed by the first Resign
-	resignOnce   sync.Once
-	workDone     chan struct{} // closed when OnStartedLeading has returned or panicked
-	guarded      chan struct{} // closed when the guard has ended the leading context and returned
-	ticks        chan struct{} // the guard's looks at the lease, for the metrics
-	over         chan struct{} // closed when the term is over and its lock released
-	releaseError error         // set before over is closed
+	resigned   chan struct{} // closed by the first Resign
+	resignOnce sync.Once
+	workDone   chan struct{}          // closed when OnStartedLeading has returned or panicked
+	ended      chan struct{}          // closed by the guard when the leading context has ended
+	noticed    bool                   // the release was announced in a notice; set before ended is closed
+	heir       atomic.Pointer[string] // who is to lead next; nil: anybody
+	abandoned  chan struct{}          // closed by the guard: the lease is gone and the process is dying, so the work is not awaited
+	finished   chan struct{}          // closed by Run's goroutine when OnStoppedLeading has returned
+	guarded    chan struct{}          // closed when the guard has returned
+	over       chan struct{}          // closed when the term is over and its lock released
 
-	ended  atomic.Pointer[endError]      // the elector's own reason to end the term; nil: none yet
-	sent   atomic.Pointer[instant]       // when the renewal that the guard saw last was sent; nil: it has not looked yet
-	lostAt atomic.Pointer[time.Duration] // when the lease was first seen gone, on the node's monotonic clock; nil: not yet
+	releaseError error          // set before over is closed
+	calls        sync.WaitGroup // calls that the guard has made in goroutines of their own
+
+	reason atomic.Pointer[endError]      // the elector's own reason to end the term; nil: none yet
+	sent   atomic.Pointer[lease.Instant] // when the renewal that was seen last was sent
+	lostAt atomic.Pointer[lease.Instant] // when the lease was first seen gone; nil: not yet
 }
 
-// newTerm describes the tenure that the lock has at this moment. What ends between two of the reads shows in lost, read first.
+// newTerm describes the current tenure of the lock. lost is read first, so it shows if the tenure
+// ends before the other reads.
 func newTerm(parent context.Context, lock Lock, clock Clock, f figures) *term {
 	t := &term{
-		Term:          Term{Identity: lock.Identity(), lock: lock},
-		clock:         clock,
-		lost:          lock.Lost(),
-		renewDeadline: f.renewDeadline,
-		tick:          max(f.heartbeat/4, time.Millisecond),
-		resigned:      make(chan struct{}),
-		workDone:      make(chan struct{}),
-		guarded:       make(chan struct{}),
-		ticks:         make(chan struct{}, 1),
-		over:          make(chan struct{}),
+		Term:      Term{Identity: lock.Identity(), lock: lock},
+		clock:     clock,
+		figures:   f,
+		won:       lease.Now(clock),
+		lost:      lock.Lost(),
+		resigned:  make(chan struct{}),
+		workDone:  make(chan struct{}),
+		ended:     make(chan struct{}),
+		abandoned: make(chan struct{}),
+		finished:  make(chan struct{}),
+		guarded:   make(chan struct{}),
+		over:      make(chan struct{}),
 	}
 	t.FencingToken, _ = lock.FencingToken()
+	t.sent.Store(&t.won)
 	t.ctx, t.cancel = context.WithCancelCause(context.WithValue(parent, termKey{}, t.Term))
 	return t
 }
@@ -103,91 +121,79 @@ func (t *term) leads() bool {
 	return true
 }
 
-// leaseAge is the age of this term's lease; false: the lock's tenure is not this term's, or not any more.
+// leaseAge is the age of this term's lease. false: the lock's tenure is not, or no longer, this
+// term's.
 func (t *term) leaseAge() (time.Duration, bool) {
-	select {
-	case <-t.lost:
+	if isClosed(t.lost) {
 		return 0, false
-	default:
 	}
 	age, held := t.lock.LeaseAge()
-	// Read after the age: tokens never fall, so a token that is still ours says that the age was our tenure's.
+	// Read after the age: tokens never fall, so a token that is still ours says that the age was
+	// our tenure's.
 	if token, _ := t.lock.FencingToken(); token != t.FencingToken {
 		return 0, false
+	}
+	if held {
+		t.note(lease.Now(t.clock).Add(-age))
 	}
 	return age, held
 }
 
-// guard ends the leading context when the lease, a resignation or the work says so. It calls nothing of the user's, so nothing
-// of theirs can delay it. It looks at the lease at least every tick: a timer for the deadline alone would be late after the machine
-// was suspended, because the clock behind timers stops meanwhile.
-func (t *term) guard() {
-	defer close(t.guarded)
-	for {
-		age, held := t.leaseAge()
-		if end := t.leaseEnd(age, held); end != nil {
-			t.end(end)
+// note keeps when the renewal that is seen now was sent. An instant that is no earlier than the one
+// kept, and later by less than a millisecond, is the same renewal's: keeping it again would have
+// each IsLeader allocate.
+func (t *term) note(sent lease.Instant) {
+	if kept := t.sent.Load(); kept != nil {
+		mono, wall := sent.Mono-kept.Mono, time.Duration(sent.Wall-kept.Wall)
+		if mono >= 0 && wall >= 0 && max(mono, wall) < time.Millisecond {
 			return
-		}
-		sent := now(t.clock).before(age)
-		t.sent.Store(&sent)
-		rings, stop := alarm(t.clock, min(t.renewDeadline-age, t.tick))
-		var end *endError
-		select {
-		case <-rings:
-		case <-t.lost:
-		case <-t.ctx.Done():
-			stop()
-			return
-		case <-t.resigned:
-			end = &endError{reason: ErrResigned}
-		case <-t.workDone:
-			end = &endError{reason: ErrResigned, detail: "OnStartedLeading returned"}
-		}
-		stop()
-		if end != nil {
-			t.end(end)
-			return
-		}
-		select {
-		case t.ticks <- struct{}{}:
-		default:
 		}
 	}
+	stored := sent // or the argument would be allocated with each call
+	t.sent.Store(&stored)
 }
 
-// leaseEnd says why a lease of that age ends the term; nil: it doesn't. Where the lock ended the tenure before the guard could, the age
-// of the renewal last seen tells a lease that ran out from one that was taken.
+// leaseEnd returns why a lease of that age ends the term; nil: it does not.
 func (t *term) leaseEnd(age time.Duration, held bool) *endError {
-	if held && age < t.renewDeadline {
+	if held && age < t.figures.renewDeadline {
 		return nil
 	}
 	if held {
 		return &endError{
 			reason: ErrLeaseExpired,
-			detail: fmt.Sprintf("the last confirmed renewal was sent %v ago, RenewDeadline is %v", age, t.renewDeadline),
+			detail: fmt.Sprintf("the last confirmed renewal was sent %v ago, RenewDeadline is %v", short(age), t.figures.renewDeadline),
 		}
 	}
+	return t.loss()
+}
+
+// loss returns why the tenure is gone. If the lock ended it before the guard could, the age of the
+// last renewal seen tells whether the lease expired or was taken.
+func (t *term) loss() *endError {
 	t.noteLoss()
-	end := &endError{reason: ErrLockLost, lock: t.lock.LockError()}
-	sent := t.sent.Load()
-	switch token, ok := t.lock.FencingToken(); {
-	case ok && token != t.FencingToken:
+	end := &endError{reason: t.lossReason(), lock: t.lock.LockError()}
+	if token, ok := t.lock.FencingToken(); ok && token != t.FencingToken {
+		end.reason = ErrLockLost
 		end.detail = fmt.Sprintf("fencing token changed from %d to %d", t.FencingToken, token)
-	case sent != nil && sent.ago(t.clock) >= t.renewDeadline:
-		end.reason = ErrLeaseExpired
 	}
 	return end
 }
 
-// end cancels the leading context. Of several reasons the first counts.
-func (t *term) end(reason *endError) {
-	t.ended.CompareAndSwap(nil, reason)
-	t.cancel(t.ended.Load())
+func (t *term) lossReason() error {
+	if lease.Now(t.clock).Since(*t.sent.Load()) >= t.figures.renewDeadline {
+		return ErrLeaseExpired
+	}
+	return ErrLockLost
 }
 
-// leadingContext is the leading context as the work has it. Err looks at the lease at the moment of the call: the guard may be late
-// by up to a tick after the machine was suspended, and the work that asks should not go on meanwhile.
+// end cancels the leading context. The first reason counts.
+func (t *term) end(reason *endError) {
+	t.reason.CompareAndSwap(nil, reason)
+	t.cancel(t.reason.Load())
+}
+
+// leadingContext is the leading context that the work gets. Err checks the lease at the moment of
+// the call, because after the machine was suspended the guard may be late by up to a tick.
 type leadingContext struct {
 	context.Context
 	term *term
@@ -203,9 +209,9 @@ func (c leadingContext) Err() error {
 	return c.Context.Err()
 }
 
-// endedBy is the elector's own reason for the term's end; nil: Run's context ended it.
+// endedBy returns the elector's own reason for the term's end; nil: Run's context ended it.
 func (t *term) endedBy() error {
-	if own := t.ended.Load(); own != nil {
+	if own := t.reason.Load(); own != nil {
 		if cause, ok := context.Cause(t.ctx).(*endError); ok && cause == own {
 			return own
 		}
@@ -215,27 +221,37 @@ func (t *term) endedBy() error {
 
 func (t *term) resign() { t.resignOnce.Do(func() { close(t.resigned) }) }
 
-// handsOver reports that another is meant to lead next.
-func (t *term) handsOver() bool {
+// awaitOver waits until the term is over and its lock released.
+func (t *term) awaitOver(ctx context.Context) error {
 	select {
-	case <-t.resigned:
-		return true
-	default:
+	case <-t.over:
+		return t.releaseError
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
-	own := t.ended.Load()
-	return own != nil && own.reason == ErrResigned
 }
 
-func (t *term) working() bool {
+// handsOver reports whether another candidate is meant to lead next.
+func (t *term) handsOver() bool {
+	own := t.reason.Load()
+	return isClosed(t.resigned) || own != nil && own.reason == ErrResigned
+}
+
+func (t *term) working() bool { return !isClosed(t.workDone) }
+
+// awaitWork waits until OnStartedLeading has returned. false: it has not, and the guard says not to
+// wait any longer.
+func (t *term) awaitWork() (returned bool) {
 	select {
 	case <-t.workDone:
-		return false
-	default:
 		return true
+	case <-t.abandoned:
+		return false
 	}
 }
 
-// work runs OnStartedLeading. A panic waits until the lock is released and then goes on, with its stack still below it.
+// work runs OnStartedLeading. A panic is held until the lock is released, and then goes on with its
+// own stack.
 func (t *term) work(r *run) {
 	defer func() {
 		v := recover() // nil: returned, or left by runtime.Goexit
@@ -251,7 +267,7 @@ func (t *term) work(r *run) {
 	r.config.Callbacks.OnStartedLeading(leadingContext{t.ctx, t})
 }
 
-// overstayer is what goes on although the lease is gone, and how it does.
+// overstayer says what still runs although the lease is gone, and why that is.
 func (t *term) overstayer() (who, how string) {
 	if t.working() {
 		return "the work", "it does not return although its context has ended"
@@ -260,15 +276,26 @@ func (t *term) overstayer() (who, how string) {
 }
 
 func (t *term) noteLoss() {
-	at := t.clock.Monotonic()
+	at := lease.Now(t.clock)
 	t.lostAt.CompareAndSwap(nil, &at)
 }
 
-// expiredFor says how long ago the lease ran out; not positive: it has not.
-func (t *term) expiredFor(lease time.Duration) time.Duration {
+// expiredFor returns for how long the lease has not been trusted; zero or less: it is trusted.
+func (t *term) expiredFor() time.Duration {
 	if age, held := t.leaseAge(); held {
-		return age - lease
+		return age - t.figures.Window
 	}
 	t.noteLoss()
-	return t.clock.Monotonic() - *t.lostAt.Load()
+	now := lease.Now(t.clock)
+	// It was lost when it was taken, or when it ran out, even if nobody was awake to see it.
+	return max(now.Since(*t.lostAt.Load()), now.Since(*t.sent.Load())-t.figures.Window)
+}
+
+func isClosed(ch <-chan struct{}) bool {
+	select {
+	case <-ch:
+		return true
+	default:
+		return false
+	}
 }

@@ -129,10 +129,10 @@ var _ = Describe("A term", func() {
 		w.Expect(n.ends.when("ended")).To(BeNumerically("<=", testHeartbeat))
 		cause := context.Cause(n.leadingCtx())
 		w.Expect(cause).To(MatchError(ErrLockLost))
-		why := n.lock.LockError()
-		w.Expect(why).To(HaveOccurred())
-		w.Expect(cause).To(MatchError(why))
-		w.Expect(cause.Error()).To(ContainSubstring(why.Error()))
+		var end *endError
+		w.Expect(errors.As(cause, &end)).To(BeTrue())
+		w.Expect(end.lock).To(HaveOccurred())
+		w.Expect(cause.Error()).To(ContainSubstring(end.lock.Error()))
 		w.until("it stopped", func() bool { return n.journal.has("stopped") })
 		w.Expect(w.store.holder()).To(Equal("usurper"), "what is another's is never released")
 		w.Expect(n.stop()).To(Succeed())
@@ -141,7 +141,8 @@ var _ = Describe("A term", func() {
 	It("ends when the fencing token changes under it: a loss and regain is two terms", virtually(func(w *world) {
 		n := w.node("a").lead()
 		first, _ := TermFromContext(n.leadingCtx())
-		// Somebody releases and takes the lock again through the same client, so quickly that only the token tells.
+		// Somebody releases and takes the lock again through the same client, so quickly that only
+		// the token tells.
 		n.fake().mu.Lock()
 		n.fake().tenure.token += 5
 		w.fake().mu.Lock()
@@ -230,7 +231,7 @@ var _ = Describe("A term", func() {
 		close(release)
 		w.until("a leads again", a.elector.IsLeader)
 		w.Expect(dog.Check(nil)).To(Succeed())
-		w.Expect(a.journal.list()).To(HaveExactElements("started", "cancelled", "returned", "stopped", "started"))
+		w.Expect(a.journal.list()).To(HaveExactElements("started", "cancelled", "returned", "stopped", "released", "started"))
 		w.Expect(a.most).To(Equal(1))
 		w.Expect(a.stop()).To(Succeed())
 	})
@@ -450,7 +451,9 @@ var _ = Describe("A term", func() {
 		w.Expect(held).To(BeFalse())
 		err := a.wait()
 		w.Expect(err).To(MatchError(ErrLeaseExpired))
-		w.Expect(err).To(MatchError(a.lock.LockError()))
+		var end *endError
+		w.Expect(errors.As(err, &end)).To(BeTrue())
+		w.Expect(end.lock).To(HaveOccurred())
 	})
 
 	promise("is not lengthened by a wall clock that is set back, and is cut short by one that is set forward", func(w *world) {

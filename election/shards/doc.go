@@ -1,0 +1,100 @@
+// Package shards has the replicas of a service lead its shards, an even part each. N shards are led
+// by M replicas: one replica leads each shard, and each replica leads N/M of them. A replica that
+// joins gets its part, and the parts of one that leaves or crashes go to the others. One
+// lockclient.Session keeps all locks of a replica, with one write a heartbeat however many shards
+// there are.
+//
+// The promise, in order:
+//
+//  1. No shard is led twice at once. A shard's leading context has ended before anybody else can lead the shard, under the same
+//     conditions as in package election. Each shard has a lock, a term and a fencing token of its own (election.TermFromContext).
+//     Who belongs to the group, and who should lead what, decides only who tries to acquire a lock. The lock decides who leads.
+//  2. A shard's lock is released only after its work has returned. OnStopped runs once for each OnStarted of a shard, after it.
+//  3. Each shard is led by somebody as long as a replica runs that has room for it. After a crash all shards are led again 1.15
+//     leases later at the latest, in 99 of 100 cases. A shard that moves is without a leader for as long as its work takes to
+//     return, and 100 ms.
+//  4. Replicas of equal weight lead equal numbers of shards, or numbers that differ by one. Nothing moves while nobody joins or leaves.
+//     A join moves the new replica's part and hardly anything else: of 512 shards on 3 replicas 134 on average, where its part
+//     is 128.
+//
+// # The states of a replica
+//
+//	       Run                the lock of its own      one heartbeat later
+//	┌──────┐       ┌─────────┐      and its entry      ┌─────────┐  Run's ctx ended   ┌─────────┐
+//	│ idle ├──────►│ joining ├────────────────────────►│ serving ├───────────────────►│ leaving │
+//	└──────┘       └─────────┘                         └────┬────┘                    └────┬────┘
+//	   ▲                ▲                                   │                              │ all its shards
+//	   │                └───────────────────────────────────┘                              │ are released
+//	   │                      its session was lost                                         │
+//	   └───────────────────────────────────────────────────────────────────────────────────┘
+//
+// # The states of a shard, seen from one replica
+//
+//	                    belongs to this one               acquired: OnStarted(ctx, shard)
+//	┌───────────┐             ┌────────┐                         ┌─────────┐
+//	│ elsewhere ├────────────►│ wanted ├────────────────────────►│ leading │
+//	└───────────┘             └──┬──▲──┘                         └────┬────┘
+//	      ▲   belongs to another │  │ after a pause,                  │ belongs to another, Run's ctx ended, lock lost,
+//	      │◄─────────────────────┘  │ where it still belongs here     │ or the work returned: ctx is cancelled
+//	      │                         │                                 ▼
+//	      │                   ┌─────┴─────┐  OnStopped(shard)    ┌──────────┐
+//	      └───────────────────┤ releasing │◄─────────────────────┤ draining │
+//	                          └───────────┘  the work returned   └──────────┘
+//
+// A shard that is elsewhere costs nothing: no goroutine, no request, no memory but its name. A
+// shard that is led has one goroutine, which runs its work.
+//
+// # Who belongs to the group
+//
+// The item "leaderkit/group/<Group>" in the lock's table has an attribute for each member, with its
+// identity and weight. Each replica writes its own, once when it joins and twice when it leaves,
+// and reads the item once a heartbeat. The item has no recordVersionNumber, so that no lock client
+// takes it for a lock. A replica that runs and whose entry somebody deleted writes it again.
+//
+// A member also holds a lock of its own, "leaderkit/group/<Group>/<member>". The three members that
+// follow it in the ring of all wait for that lock. So it becomes theirs when the session of the
+// member is over, and they take the dead member's entry away. Where a member's heartbeat is late,
+// one who watches it says so in the item, and all read it closely until it is settled.
+//
+// # Who leads what
+//
+// Each replica computes it from the members and the names of the shards, with a pure function:
+// rendezvous hashing, in which nobody has more than its part. No coordinator can stall it. Replicas
+// whose views differ for a moment cost a delay: one of them acquires the lock, and the other waits
+// until it is released or gives up.
+//
+// The function needs the same names and the same MaxPerReplica everywhere. During a deploy that
+// changes them, replicas with the old ones and with the new ones run side by side. So a replica
+// counts only those members whose names and limit are its own. The old ones share the old shards
+// among them, the new ones share the new shards, and a shard that both want is led by the one who
+// has its lock. Nothing is led twice, nothing that a running replica knows of is left without a
+// leader, and the last replica that changes settles it: from then on all agree. Until then some
+// replicas lead more than their part. Resize is the same without a restart.
+//
+// # How a shard moves
+//
+//	the old leader    sees the join    announces       one heartbeat later: ctx ends    released, says so
+//	 leading ├──────────────┼──────────────┼─────────────────────┼──── the work drains ───────┤
+//	the new leader                             reads it          └ reads closely ─────────────┴┬─ leading
+//	                                                                                           └ acquires
+//
+// A leader announces its moves in an item of its own, "leaderkit/handover/<Group>/<member>", and
+// lists there what it has released. Who waits for shards looks for such items once a heartbeat, and
+// reads one that it finds every 25 ms. A quarter of a replica's shards move at a time
+// (MovesAtOnce). A replica that leaves hands over all its shards this way, and is gone from the
+// group when it has.
+//
+// # What each failure does
+//
+//   - A replica crashes or is cut off: its session runs out, and the others lead its shards. Its
+//     own contexts have ended before, two thirds of a lease after its last heartbeat.
+//   - The group's item can't be read or written: whoever leads goes on leading. Nobody joins,
+//     leaves or takes over until it can.
+//   - The work of a shard ignores its ctx: its lock is kept for DrainTimeout, and runs out a lease
+//     later. From then on another may lead the shard beside that work. The replica logs it and
+//     fails Check, and does not lead that shard until the work has returned.
+//   - The work of a shard returns by itself: the shard is released, and led again after a pause of
+//     one heartbeat, doubled each time up to a lease.
+//   - A callback panics: all contexts end, all works are awaited, all locks are released. Then the
+//     panic goes on.
+package shards

@@ -1,0 +1,229 @@
+package shards
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+
+	"github.com/leaderkit/leaderkit/election/internal/courier"
+	"github.com/leaderkit/leaderkit/lockclient"
+	"github.com/leaderkit/leaderkit/lockclient/lease"
+)
+
+// Config says which shards to lead, and how. New copies it; later changes have no effect.
+type Config struct {
+	// Session keeps the locks. It also says in which table they are, and how long a lease is.
+	// Required.
+	Session *lockclient.Session
+
+	// Group names the replicas that share the shards, in the lock's table. The locks of the shards
+	// are named Group/shard. Required, and without a slash.
+	Group string
+
+	// Names are the shards; the order does not matter. All replicas should give the same. Either
+	// Names or Count.
+	Names []string
+	// Count is the number of shards, which are then named "0" to Count-1.
+	Count int
+
+	// MaxPerReplica is the most shards that one replica leads, the same for all replicas. Shards
+	// that no replica has room for are led by nobody. 1 makes a semaphore of the shards: Count
+	// slots, each held by one replica. While shards change places, a replica may lead a new one
+	// for about a heartbeat before it has let the old one go. 0: no limit.
+	MaxPerReplica int
+
+	// Weight is the size of this replica's part beside the others': one of weight 2 leads twice as
+	// many as one of weight 1. 0: 1.
+	Weight int
+
+	// MovesAtOnce is the most shards of this replica that move to others at a time. 0: a quarter of
+	// those that it leads.
+	MovesAtOnce int
+
+	// Callbacks are the work. Required.
+	Callbacks Callbacks
+
+	// RenewDeadline is how long after the session's last confirmed heartbeat leading stops. What is
+	// left of the lease after it is the time that the work has to stop before anybody else can
+	// lead. 0: two thirds of the lease.
+	RenewDeadline time.Duration
+
+	// DrainTimeout is how long after the end of a term its lock is still kept while the work
+	// returns. Then the lock runs out within a lease. 0: the lease.
+	DrainTimeout time.Duration
+
+	// MaxSilence makes Check fail (ErrNoContact) when the group's item could not be read for longer
+	// than this. At least the lease. 0: Check does not look at it.
+	MaxSilence time.Duration
+
+	// Name stands in logs, metrics and health checks for the group. "": Group.
+	Name string
+
+	// Logger: V(0) joins, leaves, who is dead, what this replica leads; V(1) each shard, and errors
+	// that are retried; errors for what somebody must act on. A Logger that blocks delays nothing.
+	// The zero Logger is silent.
+	Logger logr.Logger
+
+	// Metrics takes the replica's figures. nil: nobody does.
+	Metrics Metrics
+}
+
+// Replica leads its part of a group's shards. Make one with New. All methods may be called from any
+// goroutine at any time.
+type Replica struct {
+	settings
+	source  source
+	group   *group
+	clock   lease.Clock
+	made    time.Duration   // when the replica was made, on the monotonic clock
+	verbose bool            // the Logger wants V(1)
+	sinks   courier.Courier // calls the Logger and the metrics
+	board   board
+
+	mu      sync.Mutex // guards what follows; no request and no callback is made under it
+	current *run       // the Run under way; nil: none
+	names   []string   // of the shards, sorted; never changed in place
+	plan    string     // stands for names and MaxPerReplica
+	contact lease.Instant
+	trouble error // the permanent error that is the latest answer to a join; nil: it is none
+}
+
+// newReplica is New on any source of locks.
+func newReplica(c Config, s source) (*Replica, error) {
+	var bad refusals
+	timing, err := s.timing()
+	if err != nil {
+		bad.add("Session is not usable: %v", err)
+	}
+	settings := c.settings(timing, &bad)
+	names := c.shardNamesOf(&bad)
+	if err := bad.err(); err != nil {
+		return nil, err
+	}
+	if settings.name == "" {
+		settings.name = c.Group
+	}
+	settings.logger = c.Logger.WithValues("name", settings.name, "identity", s.identity())
+	r := &Replica{
+		settings: settings, source: s, clock: s.clock(),
+		group: &group{table: s.table(), group: c.Group, clock: s.clock(), patience: timing.Heartbeat},
+		names: names, plan: planOf(names, settings.most),
+	}
+	r.made = r.clock.Monotonic()
+	r.sinks.Panicked = r.sinkPanicked
+	r.verbose = !c.Logger.IsZero() && c.Logger.V(1).Enabled()
+	return r, nil
+}
+
+// Run joins the group and leads this replica's part of the shards until ctx ends. Then it leaves
+// the group, hands its shards over, and returns when the work of all has returned and their locks
+// are released. No goroutine of the replica is left. It closes nothing that it was given: the
+// session stays open.
+//
+// A replica that leaves goes on leading for one heartbeat, so that the others know, and hands over
+// then. Where nobody else is in the group it stops at once.
+//
+// nil: ctx ended. ErrAlreadyRunning: another Run of this replica is under way. An error with
+// Permanent() true: the store's very first answer was one that no retry can fix, such as a missing
+// table or permission.
+func (r *Replica) Run(ctx context.Context) error {
+	run, err := r.start(ctx)
+	if err != nil {
+		return err
+	}
+	return run.do()
+}
+
+// Leading returns the shards that this replica leads at this moment, sorted. It looks at the lease
+// of each then and there.
+func (r *Replica) Leading() []string {
+	leading := []string{}
+	for _, t := range r.terms() {
+		if t.leads() {
+			leading = append(leading, t.shard)
+		}
+	}
+	slices.Sort(leading)
+	return leading
+}
+
+// terms are those of the shards that are led.
+func (r *Replica) terms() []*term {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.current == nil {
+		return nil
+	}
+	terms := make([]*term, 0, len(r.current.shards))
+	for _, s := range r.current.shards {
+		if s.stage == leading {
+			terms = append(terms, s.term)
+		}
+	}
+	return terms
+}
+
+// Assignment returns which replica each shard belongs to, by the identities of their sessions, as
+// this replica computes it now. That is who should lead it. Shards that nobody has room for are
+// left out. It is empty while the replica does not serve.
+func (r *Replica) Assignment() map[string]string {
+	r.mu.Lock()
+	var v *view
+	if r.current != nil {
+		v = r.current.view
+	}
+	r.mu.Unlock()
+	owners := map[string]string{}
+	if v != nil {
+		for i, name := range v.names {
+			if owner := v.owners[i]; owner != nobody {
+				owners[name] = v.identities[owner]
+			}
+		}
+	}
+	return owners
+}
+
+// Resize changes which shards there are, as if all replicas had been made with these names. A shard
+// that is not among them any more is released. Call it on all replicas: until the last one has,
+// those who have and those who have not share the shards among themselves (see the package
+// comment). The error is ErrInvalidConfig, and nothing is changed then.
+func (r *Replica) Resize(names []string) error {
+	var bad refusals
+	sorted := sortedNames(names, r.settings.group, &bad)
+	if err := bad.err(); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	r.names, r.plan = sorted, planOf(sorted, r.most)
+	run := r.current
+	r.mu.Unlock()
+	if run != nil {
+		nudge(run.nudged)
+	}
+	return nil
+}
+
+// uptime is the time since the replica was made, on the monotonic clock. It is more than 0, which
+// stands for never.
+func (r *Replica) uptime() time.Duration { return r.clock.Monotonic() - r.made + 1 }
+
+// nudge wakes who waits for ch, now or the next time.
+func nudge(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}
+
+func isClosed(ch <-chan struct{}) bool {
+	select {
+	case <-ch:
+		return true
+	default:
+		return false
+	}
+}
