@@ -5,13 +5,14 @@
 //	go run ./examples/basic-case -endpoint http://localhost:8000             on DynamoDB Local
 //	AWS_REGION=eu-west-1 go run ./examples/basic-case -endpoint aws          on AWS
 //
-// Run it in two terminals on one endpoint: the second waits until the first is done, or, if you kill the first with
-// SIGKILL, until its lease has run out.
+// Run it in two terminals on one endpoint: the second waits until the first is done, or, if you
+// kill the first with SIGKILL, until its lease has expired.
+//
+// action.go is the part to copy.
 package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"log"
@@ -63,47 +64,5 @@ func run(ctx context.Context) error {
 	}
 
 	fmt.Println("the lock is free and no heartbeats are left")
-	return nil
-}
-
-func actionThatRequiresLock(ctx context.Context, lock *lockclient.DynamoDBLockClient, steps int) (err error) {
-	// WaitForLock does in one call what this loop does, for fewer requests.
-	for {
-		held, err := lock.GetLockWithContext(ctx)
-		if held {
-			break
-		}
-		var other *lockclient.LockHeldError
-		if !errors.As(err, &other) {
-			return err // no table, no permission, ctx ended, ...: trying again does not help
-		}
-		fmt.Printf("%s holds the lock; trying again in %s\n", other.Owner, demo.Span(other.RetryAfter))
-		select {
-		case <-time.After(other.RetryAfter):
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-	defer func() {
-		if released := lock.RemoveLock(); released != nil {
-			err = errors.Join(err, released)
-		}
-	}()
-	token, _ := lock.FencingToken()
-	fmt.Printf("got the lock as %s, fencing token %d\n", lock.Identity(), token)
-
-	for i := 1; i <= steps; i++ {
-		// HasLock costs nothing: ask right before each thing that must not be done twice.
-		if held, err := lock.HasLock(); !held {
-			return fmt.Errorf("stopped working: %w", err)
-		}
-		fmt.Printf("second %d of %d of something important\n", i, steps)
-		select {
-		case <-time.After(time.Second):
-		case <-lock.Lost(): // what can be interrupted should listen to this, too
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
 	return nil
 }

@@ -3,8 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +13,7 @@ import (
 	"github.com/leaderkit/leaderkit/examples/internal/demo"
 	"github.com/leaderkit/leaderkit/lockclient"
 	"github.com/leaderkit/leaderkit/test/dynamotest"
+	"github.com/leaderkit/leaderkit/test/wire"
 )
 
 // The demo starts its replicas as processes of its own program, which here is the test.
@@ -27,9 +28,15 @@ func TestTheDemoRunsEachTickOnce(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes some seconds of real time")
 	}
+	_, said, closeIdle, err := wire.Engine(os.Getenv("DYNAMODB_ENDPOINT"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeIdle()
+	fmt.Println(said)
 	var out bytes.Buffer
-	err := demonstrate(context.Background(), &out, demo.Flags{Table: "leaderkit-demo", Endpoint: os.Getenv("DYNAMODB_ENDPOINT")},
-		settings{schedule: schedule{period: 2 * time.Second, missed: runAll}, lease: time.Second})
+	err = demonstrate(context.Background(), &out, demo.Flags{Table: "leaderkit-demo", Endpoint: os.Getenv("DYNAMODB_ENDPOINT")},
+		settings{period: 2 * time.Second, missed: runAll, lease: time.Second})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
@@ -37,33 +44,6 @@ func TestTheDemoRunsEachTickOnce(t *testing.T) {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the demo does not say %q:\n%s", want, out.String())
 		}
-	}
-}
-
-func TestMissedTicksAreDueByPolicy(t *testing.T) {
-	const period = 10 * time.Second
-	for name, c := range map[string]struct {
-		missed policy
-		last   tick
-		now    int64 // seconds, as last
-		due    []tick
-	}{
-		"nothing before the first tick is missed": {runAll, 0, 1000, nil},
-		"not twice":                              {runAll, 1000, 1005, nil},
-		"on time, whatever the policy":           {skip, 1000, 1011, []tick{1010}},
-		"late, left out":                         {skip, 1000, 1015, nil},
-		"late, the latest for all":               {runOnce, 1000, 1035, []tick{1030}},
-		"late, each of them":                     {runAll, 1000, 1035, []tick{1010, 1020, 1030}},
-		"a clock behind that of the last leader": {runAll, 1000, 985, nil},
-	} {
-		s := schedule{period: period, missed: c.missed}
-		if due := s.due(c.last, time.Unix(c.now, 0)); !slices.Equal(due, c.due) {
-			t.Errorf("%s: due are %v, want %v", name, due, c.due)
-		}
-	}
-	s := schedule{period: period, missed: runAll}
-	if due := s.due(1000, time.Unix(100_000, 0)); len(due) != mostMissed || due[mostMissed-1] != 100_000 {
-		t.Errorf("after a long outage %d ticks are due, want the latest %d", len(due), mostMissed)
 	}
 }
 
@@ -77,20 +57,14 @@ func TestTheJournalRefusesWhatWasDoneAndWhoeverDoesNotLead(t *testing.T) {
 	}
 
 	stale := lead(t, j, "a", func(term election.Term) {
-		r, err := j.begin(ctx, term, 10)
+		p, err := j.begin(ctx, term, 10)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := j.begin(ctx, term, 10); err == nil {
-			t.Error("tick 10 was begun twice")
-		}
-		if _, err := j.begin(ctx, term, 5); err == nil {
-			t.Error("tick 5 was begun after tick 10")
-		}
-		if err := j.stepDone(ctx, term, r); err != nil {
+		if err := j.stepDone(ctx, term, p); err != nil {
 			t.Fatal(err)
 		}
-		again := *r
+		again := *p
 		again.Step = 0
 		if err := j.stepDone(ctx, term, &again); err == nil {
 			t.Error("step 1 was done twice")
@@ -98,29 +72,26 @@ func TestTheJournalRefusesWhatWasDoneAndWhoeverDoesNotLead(t *testing.T) {
 	})
 
 	lead(t, j, "b", func(term election.Term) {
-		r, err := j.latest(ctx)
-		if err != nil || r.Tick != 10 || r.Finished || r.Step != 1 || r.Runner != "a" {
-			t.Fatalf("the run that was cut off is seen as %+v, %v", r, err)
+		p, err := j.read(ctx, 10)
+		if err != nil || p.finished() || p.Step != 1 || p.Runner != "a" {
+			t.Fatalf("the run that was cut off is seen as %+v, %v", p, err)
 		}
 		if _, err := j.begin(ctx, stale, 20); err == nil {
-			t.Error("a term that is over has begun a tick")
+			t.Error("a term that is over has begun with a tick")
 		}
-		if err := j.takeOver(ctx, term, r); err != nil {
+		if p, err = j.begin(ctx, term, 10); err != nil {
 			t.Fatal(err)
 		}
-		for r.Step < steps {
-			if err := j.stepDone(ctx, term, r); err != nil {
+		for !p.finished() {
+			if err := j.stepDone(ctx, term, p); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if err := j.finish(ctx, term, r); err != nil {
-			t.Fatal(err)
-		}
 	})
 
-	r, err := j.latest(ctx)
-	if err != nil || !r.Finished || r.Terms != 2 {
-		t.Errorf("at the end the run is %+v, %v", r, err)
+	p, err := j.read(ctx, 10)
+	if err != nil || !p.finished() || p.Terms != 2 {
+		t.Errorf("at the end the run is %+v, %v", p, err)
 	}
 	if product, err := j.product(ctx); product != steps || err != nil {
 		t.Errorf("%d steps took effect (%v), want %d", product, err, steps)
@@ -152,8 +123,8 @@ func lead(t *testing.T, j *journal, identity string, work func(election.Term)) (
 }
 
 func TestTheAuditSeesWhatTheFenceMustPrevent(t *testing.T) {
-	done := func(t tick, token, terms int64) *run {
-		return &run{Tick: t, Finished: true, Step: steps, Token: token, Runner: "a", Terms: terms}
+	done := func(t tick, token, terms int64) *progress {
+		return &progress{Tick: t, Step: steps, Token: token, Runner: "a", Terms: terms}
 	}
 	half := done(2, 8, 2)
 	half.Step = 2
@@ -161,13 +132,13 @@ func TestTheAuditSeesWhatTheFenceMustPrevent(t *testing.T) {
 		audit  audit
 		broken string // "": none
 	}{
-		"kept":                       {audit{runs: []*run{done(1, 7, 1), done(2, 8, 2), done(3, 8, 1)}, product: 3 * steps}, ""},
-		"a step done twice":          {audit{runs: []*run{done(1, 7, 1), done(2, 8, 2)}, product: 2*steps + 1}, "have taken effect"},
-		"a stale leader's run":       {audit{runs: []*run{done(1, 8, 2), done(2, 7, 1)}, product: 2 * steps}, "after one under"},
-		"finished before its end":    {audit{runs: []*run{done(1, 7, 1), half}, product: steps + 2}, "is finished after 2"},
-		"never resumed":              {audit{runs: []*run{done(1, 7, 1)}, product: steps}, "none was resumed"},
-		"missed, though all are run": {audit{schedule: schedule{missed: runAll}, runs: []*run{done(1, 7, 2), nil, done(3, 7, 1)}, product: 2 * steps}, "was missed"},
-		"missed, and may be":         {audit{schedule: schedule{missed: skip}, runs: []*run{done(1, 7, 2), nil, done(3, 7, 1)}, product: 2 * steps}, ""},
+		"kept":                       {audit{runs: []*progress{done(1, 7, 1), done(2, 8, 2), done(3, 8, 1)}, product: 3 * steps}, ""},
+		"a step done twice":          {audit{runs: []*progress{done(1, 7, 1), done(2, 8, 2)}, product: 2*steps + 1}, "have taken effect"},
+		"a stale leader's run":       {audit{runs: []*progress{done(1, 8, 2), done(2, 7, 1)}, product: 2 * steps}, "after one under"},
+		"never finished":             {audit{runs: []*progress{done(1, 7, 1), half, done(3, 8, 1)}, product: 2*steps + 2}, "was never finished"},
+		"never resumed":              {audit{runs: []*progress{done(1, 7, 1)}, product: steps}, "none was resumed"},
+		"missed, though all are run": {audit{missed: runAll, runs: []*progress{done(1, 7, 2), nil, done(3, 7, 1)}, product: 2 * steps}, "was missed"},
+		"missed, and may be":         {audit{missed: skip, runs: []*progress{done(1, 7, 2), nil, done(3, 7, 1)}, product: 2 * steps}, ""},
 	} {
 		err := c.audit.check()
 		if c.broken == "" && err != nil || c.broken != "" && (err == nil || !strings.Contains(err.Error(), c.broken)) {

@@ -8,14 +8,9 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/leaderkit/leaderkit/election/cron"
 	"github.com/leaderkit/leaderkit/examples/internal/demo"
 )
-
-// settings of the demo.
-type settings struct {
-	schedule schedule
-	lease    time.Duration
-}
 
 // show is the demonstration while it goes on.
 type show struct {
@@ -24,12 +19,14 @@ type show struct {
 	engine  *demo.Engine
 	crew    *demo.Crew
 	journal *journal
+	jobs    *cron.Cron // to read the job's record
 	members map[string]*demo.Process
 }
 
-// demonstrate runs three replicas, kills one leader in mid-job, tells the next one to stop in mid-job, and checks the journal.
+// demonstrate runs three replicas, kills one leader in mid-job, tells the next one to stop in
+// mid-job, and checks the journal.
 func demonstrate(ctx context.Context, out io.Writer, f demo.Flags, with settings) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, 40*time.Second+10*(with.lease+with.schedule.period))
+	ctx, cancel := context.WithTimeout(ctx, 40*time.Second+10*(with.lease+with.period))
 	defer cancel()
 	s := show{Story: demo.NewStory(out), settings: with, members: map[string]*demo.Process{}}
 	if s.engine, err = demo.Open(ctx, f); err != nil {
@@ -38,6 +35,9 @@ func demonstrate(ctx context.Context, out io.Writer, f demo.Flags, with settings
 	defer s.engine.Close()
 	// A job of this demo's own, so that the table may be used again.
 	s.journal = &journal{job: "cron-" + strconv.FormatInt(time.Now().UnixNano(), 36), table: s.engine.Table, client: s.engine.Client}
+	if s.jobs, err = (&replica{settings: with, journal: s.journal}).jobs(); err != nil {
+		return err
+	}
 	s.crew = demo.NewCrew(s.Story)
 	defer s.crew.Close()
 	first, err := s.play(ctx)
@@ -49,41 +49,41 @@ func demonstrate(ctx context.Context, out io.Writer, f demo.Flags, with settings
 
 // play gives the first tick that was begun.
 func (s *show) play(ctx context.Context) (tick, error) {
-	s.Say("on %s, table %q; a tick every %v, the lease is %v, missed ticks: %s", s.engine, s.engine.Table, s.schedule.period, s.lease, s.schedule.missed)
+	s.Say("on %s, table %q; a tick every %v, the lease is %v, missed ticks: %s", s.engine, s.engine.Table, s.period, s.lease, s.missed)
 	for _, name := range []string{"a", "b", "c"} {
 		p, err := s.crew.Start(name, nil, append(s.engine.Args(), "-replica", "-identity", name, "-job", s.journal.job,
-			"-period", s.schedule.period.String(), "-lease", s.lease.String(), "-missed", string(s.schedule.missed))...)
+			"-period", s.period.String(), "-lease", s.lease.String(), "-missed", string(s.missed))...)
 		if err != nil {
 			return 0, err
 		}
 		s.members[name] = p
 	}
-	first, err := s.await(ctx, "a first tick", func(r *run) bool { return r.Finished })
+	first, err := s.await(ctx, "a first tick", (*progress).finished)
 	if err != nil {
 		return 0, err
 	}
 
-	cut, err := s.await(ctx, "a job under way", func(r *run) bool { return r.Tick > first.Tick && !r.Finished && r.Step >= 1 })
+	cut, err := s.await(ctx, "a job under way", func(r *progress) bool { return r.Tick > first.Tick && !r.finished() && r.Step >= 1 })
 	if err != nil {
 		return 0, err
 	}
 	s.members[cut.Runner].Kill()
 	s.Say("killed %s, the leader (SIGKILL), in the middle of tick %v", cut.Runner, cut.Tick)
-	resumed, err := s.await(ctx, "the job to be resumed", func(r *run) bool { return r.Runner != cut.Runner })
+	resumed, err := s.await(ctx, "the job to be resumed", func(r *progress) bool { return r.Runner != cut.Runner })
 	if err != nil {
 		return 0, err
 	}
 	s.Say("TAKEOVER: %s has resumed tick %v", resumed.Runner, resumed.Tick)
 
-	left, err := s.await(ctx, "a job under way", func(r *run) bool {
-		return r.Tick > resumed.Tick && !r.Finished && r.Step >= 1 && s.schedule.onTime(r.Tick, time.Now().Add(-2*stepTime))
+	left, err := s.await(ctx, "a job under way", func(r *progress) bool {
+		return r.Tick > resumed.Tick && !r.finished() && r.Step >= 1 && time.Since(r.Tick.time()) < s.period/4+2*stepTime
 	})
 	if err != nil {
 		return 0, err
 	}
 	s.Say("telling %s, the leader, to stop (SIGTERM) in the middle of tick %v", left.Runner, left.Tick)
 	s.members[left.Runner].Terminate()
-	handed, err := s.await(ctx, "the job to be handed over", func(r *run) bool { return r.Runner != left.Runner })
+	handed, err := s.await(ctx, "the job to be handed over", func(r *progress) bool { return r.Runner != left.Runner })
 	if err != nil {
 		return 0, err
 	}
@@ -92,7 +92,7 @@ func (s *show) play(ctx context.Context) (tick, error) {
 		return 0, err
 	}
 
-	if _, err := s.await(ctx, "one more tick", func(r *run) bool { return r.Tick > handed.Tick && r.Finished }); err != nil {
+	if _, err := s.await(ctx, "one more tick", func(r *progress) bool { return r.Tick > handed.Tick && r.finished() }); err != nil {
 		return 0, err
 	}
 	s.Say("telling %s, the last one, to stop (SIGTERM)", handed.Runner)
@@ -101,9 +101,9 @@ func (s *show) play(ctx context.Context) (tick, error) {
 }
 
 // await waits until the latest record is as it should be.
-func (s *show) await(ctx context.Context, what string, enough func(*run) bool) (*run, error) {
+func (s *show) await(ctx context.Context, what string, enough func(*progress) bool) (*progress, error) {
 	for {
-		r, err := s.journal.latest(ctx)
+		r, err := s.latest(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -120,9 +120,18 @@ func (s *show) await(ctx context.Context, what string, enough func(*run) bool) (
 	}
 }
 
+// latest is the progress of the tick that was begun last; nil: there is none.
+func (s *show) latest(ctx context.Context) (*progress, error) {
+	record, err := s.jobs.Record(ctx, s.journal.job)
+	if err != nil || record == nil {
+		return nil, err
+	}
+	return s.journal.read(ctx, tickOf(record.Tick))
+}
+
 // verify reads the journal, prints it, and says which promise was broken.
 func (s *show) verify(ctx context.Context, first tick) error {
-	last, err := s.journal.latest(ctx)
+	last, err := s.jobs.Record(ctx, s.journal.job)
 	if err != nil {
 		return err
 	}
@@ -130,12 +139,15 @@ func (s *show) verify(ctx context.Context, first tick) error {
 	if err != nil {
 		return err
 	}
-	a := audit{schedule: s.schedule, product: product}
+	a := audit{missed: s.missed, product: product}
 	s.Print("\ntick      progress       by  fencing token")
-	for t := first; t <= last.Tick; t = s.schedule.after(t.time()) {
+	for t := first; t <= tickOf(last.Tick); t += tick(s.period / time.Second) {
 		r, err := s.journal.read(ctx, t)
 		if err != nil {
 			return err
+		}
+		if r == nil && t == tickOf(last.Tick) {
+			break // the last replica was told to stop before it had done anything
 		}
 		a.runs = append(a.runs, r)
 		switch {
@@ -151,15 +163,15 @@ func (s *show) verify(ctx context.Context, first tick) error {
 		return err
 	}
 	s.Print("\n%d ticks have run, each once: %d steps have taken effect, %d for each. %d were cut off and resumed, %d were missed\n"+
-		"(policy %q), and fencing tokens rise with each leader.", a.ran(), product, steps, a.resumed(), len(a.runs)-a.ran(), s.schedule.missed)
+		"(policy %q), and fencing tokens rise with each leader.", a.ran(), product, steps, a.resumed(), len(a.runs)-a.ran(), s.missed)
 	return nil
 }
 
 // audit is what the journal says at the end.
 type audit struct {
-	schedule schedule
-	runs     []*run // of all ticks from the first to the last, in order; nil: missed
-	product  int64
+	missed  policy
+	runs    []*progress // of all ticks from the first to the last, in order; nil: missed
+	product int64
 }
 
 func (a audit) ran() (n int) {
@@ -189,13 +201,13 @@ func (a audit) check() error {
 	var token int64
 	for i, r := range a.runs {
 		switch {
-		case r == nil && a.schedule.missed == runAll:
+		case r == nil && a.missed == runAll:
 			accuse("a tick was missed, the one at place %d, and the policy is to run all", i+1)
 		case r == nil:
-		case !r.Finished && i < len(a.runs)-1:
+		case !r.finished() && i < len(a.runs)-1:
 			accuse("tick %v was never finished", r.Tick)
-		case r.Finished && r.Step != steps:
-			accuse("tick %v is finished after %d of %d steps", r.Tick, r.Step, steps)
+		case r.Step > steps:
+			accuse("tick %v has done %d of %d steps", r.Tick, r.Step, steps)
 		case r.Token < token:
 			accuse("tick %v was run under token %d, after one under %d", r.Tick, r.Token, token)
 		}

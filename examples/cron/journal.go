@@ -14,50 +14,47 @@ import (
 	"github.com/leaderkit/leaderkit/lockclient"
 )
 
-// journal is what is known of the job's runs: one record for each tick that was begun, the latest such tick, and the job's
-// product. It is in the lock table, under keys of its own. Every write is one transaction, which commits only if the writer's term still
-// holds the lock, and only if the record is as the writer believes it to be: so no tick can be begun twice and no step done twice.
+// journal is how far the job came: one item for each tick, and the job's product. It is in the lock
+// table, under keys of its own. Every write is one transaction, which commits only if the writer's
+// term still holds the lock, and only if the item is as the writer believes it to be. So no step is
+// done twice.
 type journal struct {
 	job    string
 	client dynamodbiface.DynamoDBAPI
 	table  string
 }
 
-// run is the record of one tick.
-type run struct {
-	Tick     tick
-	Finished bool
-	Step     int64 // the last step that is done
-	Token    int64 // of the term that has it, or had it last
-	Runner   string
-	Terms    int64 // how many terms have worked on it: more than 1, and it was cut off and resumed
+// tick is one time at which the job is due, in seconds since the Unix epoch.
+type tick int64
+
+func tickOf(t time.Time) tick  { return tick(t.Unix()) }
+func (t tick) time() time.Time { return time.Unix(int64(t), 0) }
+func (t tick) String() string  { return t.time().UTC().Format("15:04:05") }
+
+// progress is how far the job came in one tick.
+type progress struct {
+	Tick   tick
+	Step   int64 // the last step that is done
+	Token  int64 // of the term that has it, or had it last
+	Runner string
+	Terms  int64 // how many terms have worked on it: more than 1, and it was cut off and resumed
 }
+
+func (p *progress) finished() bool { return p.Step == steps }
 
 const writeTimeout = 5 * time.Second // for one request
 
-// latest is the record of the latest tick that was begun; nil: none ever was.
-func (j *journal) latest(ctx context.Context) (*run, error) {
-	item, err := j.get(ctx, "latest")
-	if err != nil || item == nil {
-		return nil, err
-	}
-	return j.read(ctx, tick(integer(item["tick"])))
-}
-
-// read gives the record of a tick; nil: it was not begun.
-func (j *journal) read(ctx context.Context, t tick) (*run, error) {
+// read gives the progress of a tick; nil: nobody has begun with it.
+func (j *journal) read(ctx context.Context, t tick) (*progress, error) {
 	item, err := j.get(ctx, t.key())
 	if err != nil || item == nil {
 		return nil, err
 	}
-	r := &run{Tick: t, Step: integer(item["step"]), Token: integer(item["fence"]), Terms: integer(item["terms"])}
-	if v := item["progress"]; v != nil {
-		r.Finished = aws.StringValue(v.S) == "finished"
-	}
+	p := &progress{Tick: t, Step: integer(item["step"]), Token: integer(item["fence"]), Terms: integer(item["terms"])}
 	if v := item["runner"]; v != nil {
-		r.Runner = aws.StringValue(v.S)
+		p.Runner = aws.StringValue(v.S)
 	}
-	return r, nil
+	return p, nil
 }
 
 // product is how many steps of all ticks together have taken effect.
@@ -66,49 +63,43 @@ func (j *journal) product(ctx context.Context) (int64, error) {
 	return integer(item["steps"]), err
 }
 
-// begin makes the record of a tick. It fails if there is one, or if a later tick was begun.
-func (j *journal) begin(ctx context.Context, term election.Term, t tick) (*run, error) {
+// begin gives this term the tick to work on, wherever an earlier one has left it.
+func (j *journal) begin(ctx context.Context, term election.Term, t tick) (*progress, error) {
+	p, err := j.read(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	if p == nil {
+		p = &progress{Tick: t}
+	}
+	err = j.commit(ctx, term, &dynamodb.TransactWriteItem{Update: &dynamodb.Update{
+		TableName:           &j.table,
+		Key:                 j.key(t.key()),
+		ConditionExpression: aws.String("attribute_not_exists(fence) OR fence = :before"),
+		UpdateExpression:    aws.String("SET step = :step, fence = :mine, runner = :runner ADD terms :one"),
+		ExpressionAttributeValues: map[string]*dynamodb.AttributeValue{
+			":before": number(p.Token), ":step": number(p.Step), ":mine": number(term.FencingToken), ":runner": text(term.Identity), ":one": number(1),
+		},
+	}})
+	if err != nil {
+		return nil, fmt.Errorf("begin with tick %v: %w", t, err)
+	}
+	p.Token, p.Runner, p.Terms = term.FencingToken, term.Identity, p.Terms+1
+	return p, nil
+}
+
+// stepDone notes that the next step is done. What the step changes, here the product, changes in
+// the same transaction, and so exactly once.
+func (j *journal) stepDone(ctx context.Context, term election.Term, p *progress) error {
 	err := j.commit(ctx, term,
-		&dynamodb.TransactWriteItem{Put: &dynamodb.Put{
-			TableName:           &j.table,
-			ConditionExpression: aws.String("attribute_not_exists(#key)"),
-			ExpressionAttributeNames: map[string]*string{
-				"#key": aws.String("key"),
-			},
-			Item: map[string]*dynamodb.AttributeValue{
-				"key": j.key(t.key())["key"], "progress": text("started"), "step": number(0),
-				"fence": number(term.FencingToken), "runner": text(term.Identity), "terms": number(1),
-			},
-		}},
 		&dynamodb.TransactWriteItem{Update: &dynamodb.Update{
-			TableName:                 &j.table,
-			Key:                       j.key("latest"),
-			ConditionExpression:       aws.String("attribute_not_exists(tick) OR tick < :tick"),
-			UpdateExpression:          aws.String("SET tick = :tick"),
-			ExpressionAttributeValues: map[string]*dynamodb.AttributeValue{":tick": number(int64(t))},
-		}})
-	if err != nil {
-		return nil, fmt.Errorf("begin tick %v: %w", t, err)
-	}
-	return &run{Tick: t, Token: term.FencingToken, Runner: term.Identity, Terms: 1}, nil
-}
-
-// takeOver makes this term the one that works on a run that an earlier one left half done.
-func (j *journal) takeOver(ctx context.Context, term election.Term, r *run) error {
-	err := j.update(ctx, term, r, "SET fence = :mine, runner = :runner ADD terms :one", map[string]*dynamodb.AttributeValue{
-		":mine": number(term.FencingToken), ":runner": text(term.Identity), ":one": number(1),
-	})
-	if err != nil {
-		return fmt.Errorf("resume tick %v: %w", r.Tick, err)
-	}
-	r.Token, r.Runner, r.Terms = term.FencingToken, term.Identity, r.Terms+1
-	return nil
-}
-
-// stepDone notes that the next step is done. What the step changes, here the product, changes in the same transaction, and so
-// exactly once.
-func (j *journal) stepDone(ctx context.Context, term election.Term, r *run) error {
-	err := j.update(ctx, term, r, "SET step = :next", map[string]*dynamodb.AttributeValue{":next": number(r.Step + 1)},
+			TableName:           &j.table,
+			Key:                 j.key(p.Tick.key()),
+			ConditionExpression: aws.String("step = :step AND fence = :token"),
+			UpdateExpression:    aws.String("SET step = :next"),
+			ExpressionAttributeValues: map[string]*dynamodb.AttributeValue{
+				":step": number(p.Step), ":token": number(p.Token), ":next": number(p.Step + 1)},
+		}},
 		&dynamodb.TransactWriteItem{Update: &dynamodb.Update{
 			TableName:                 &j.table,
 			Key:                       j.key("product"),
@@ -116,37 +107,16 @@ func (j *journal) stepDone(ctx context.Context, term election.Term, r *run) erro
 			ExpressionAttributeValues: map[string]*dynamodb.AttributeValue{":one": number(1)},
 		}})
 	if err != nil {
-		return fmt.Errorf("step %d of tick %v: %w", r.Step+1, r.Tick, err)
+		return fmt.Errorf("step %d of tick %v: %w", p.Step+1, p.Tick, err)
 	}
-	r.Step++
+	p.Step++
 	return nil
-}
-
-// finish notes that all steps are done.
-func (j *journal) finish(ctx context.Context, term election.Term, r *run) error {
-	err := j.update(ctx, term, r, "SET progress = :finished", map[string]*dynamodb.AttributeValue{":finished": text("finished")})
-	if err != nil {
-		return fmt.Errorf("finish tick %v: %w", r.Tick, err)
-	}
-	r.Finished = true
-	return nil
-}
-
-// update changes the record of a run that is under way, on condition that it is as r says.
-func (j *journal) update(ctx context.Context, term election.Term, r *run, expression string, values map[string]*dynamodb.AttributeValue, more ...*dynamodb.TransactWriteItem) error {
-	values[":started"], values[":step"], values[":token"] = text("started"), number(r.Step), number(r.Token)
-	return j.commit(ctx, term, append(more, &dynamodb.TransactWriteItem{Update: &dynamodb.Update{
-		TableName:                 &j.table,
-		Key:                       j.key(r.Tick.key()),
-		ConditionExpression:       aws.String("progress = :started AND step = :step AND fence = :token"),
-		UpdateExpression:          aws.String(expression),
-		ExpressionAttributeValues: values,
-	}})...)
 }
 
 // commit writes all of it or, if the term does not hold the lock any more, nothing.
 func (j *journal) commit(ctx context.Context, term election.Term, writes ...*dynamodb.TransactWriteItem) error {
-	// What was begun is written down also when the term is ending: the lease is still renewed while the work winds down.
+	// What was begun is written down also when the term is ending: the lease is still renewed while
+	// the work winds down.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
 	defer cancel()
 	fence, err := term.ConditionCheck()

@@ -17,14 +17,16 @@ const (
 	follows   = "follows"    // OnNewLeader, of another
 )
 
-// report is one line, in JSON, that a contender prints for the demo. Times are those of the host's clock, which all of them share.
+// report is one line, in JSON, that a contender prints for the demo. Times are those of the host's
+// clock, which all of them share.
 type report struct {
 	Kind   string
 	Token  int64  `json:",omitempty"`
 	Leader string `json:",omitempty"`
 	Cause  string `json:",omitempty"`
 
-	// Asked and At lie before and after whatever is reported: it was true at some moment between them.
+	// Asked and At lie before and after whatever is reported: it was true at some moment between
+	// them.
 	Asked, At time.Time
 
 	// Renewed is when the last confirmed renewal was sent, for believes.

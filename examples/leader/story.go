@@ -61,7 +61,8 @@ func (d *demonstration) play(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// A lease and half a heartbeat period: between two renewals, so that the last one has been reported.
+	// A lease and half a heartbeat period: between two renewals, so that the last one has been
+	// reported.
 	if err := d.listen(ctx, d.lease*7/6); err != nil {
 		return err
 	}

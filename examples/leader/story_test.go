@@ -3,12 +3,14 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/leaderkit/leaderkit/examples/internal/demo"
+	"github.com/leaderkit/leaderkit/test/wire"
 )
 
 // The demo starts its contenders as processes of its own program, which here is the test.
@@ -23,8 +25,14 @@ func TestTheDemoShowsATakeoverAndAHandover(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes some seconds of real time")
 	}
+	_, said, closeIdle, err := wire.Engine(os.Getenv("DYNAMODB_ENDPOINT"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeIdle()
+	fmt.Println(said)
 	var out bytes.Buffer
-	err := tell(context.Background(), &out, demo.Flags{Table: "leaderkit-demo", Endpoint: os.Getenv("DYNAMODB_ENDPOINT")}, time.Second)
+	err = tell(context.Background(), &out, demo.Flags{Table: "leaderkit-demo", Endpoint: os.Getenv("DYNAMODB_ENDPOINT")}, time.Second)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}

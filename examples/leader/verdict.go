@@ -27,7 +27,8 @@ type term struct {
 
 func (t *term) end(how string, at time.Time) { t.how, t.ended = how, at }
 
-// from and to are the first and the last moment at which it led for certain: after the first report, before the last one.
+// from and to are the first and the last moment at which it led for certain: after the first
+// report, before the last one.
 func (t *term) from() time.Time { return t.beliefs[0].At }
 func (t *term) to() time.Time   { return t.beliefs[len(t.beliefs)-1].Asked }
 
@@ -67,8 +68,8 @@ func (v *verdict) hear(r report) {
 	}
 }
 
-// check says which promises were broken. It never accuses wrongly: a contender that was slow to report is given the benefit of
-// the doubt.
+// check says which promises were broken. It never accuses wrongly: a contender that was slow to
+// report is given the benefit of the doubt.
 func (v *verdict) check(lease time.Duration) error {
 	var broken []error
 	accuse := func(format string, args ...any) {

@@ -26,7 +26,8 @@ type show struct {
 	addresses map[string]string
 }
 
-// demonstrate runs three replicas, kills one leader, drains the next, and checks the ledger that they kept.
+// demonstrate runs three replicas, kills one leader, drains the next, and checks the ledger that
+// they kept.
 func demonstrate(ctx context.Context, out io.Writer, f demo.Flags) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()

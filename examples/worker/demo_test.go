@@ -3,11 +3,13 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
 
 	"github.com/leaderkit/leaderkit/examples/internal/demo"
+	"github.com/leaderkit/leaderkit/test/wire"
 )
 
 // The demo starts its replicas as processes of its own program, which here is the test.
@@ -22,8 +24,14 @@ func TestTheDemoKeepsOneLedgerThroughACrashAndADrain(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes some seconds of real time")
 	}
+	_, said, closeIdle, err := wire.Engine(os.Getenv("DYNAMODB_ENDPOINT"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeIdle()
+	fmt.Println(said)
 	var out bytes.Buffer
-	err := demonstrate(context.Background(), &out, demo.Flags{Table: "leaderkit-demo", Endpoint: os.Getenv("DYNAMODB_ENDPOINT")})
+	err = demonstrate(context.Background(), &out, demo.Flags{Table: "leaderkit-demo", Endpoint: os.Getenv("DYNAMODB_ENDPOINT")})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}

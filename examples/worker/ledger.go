@@ -22,8 +22,9 @@ const (
 	writeTimeout = 5 * time.Second        // for one request
 )
 
-// ledger is what only the leader may write: numbered entries without a gap, each with the fencing token under which it was
-// written. It lives in the lock table, under keys of its own, and could live in any other table of the same account and region.
+// ledger is what only the leader may write: numbered entries without a gap, each with the fencing
+// token under which it was written. It is in the lock table, under its own keys. It could be in any
+// other table of the same account and region.
 type ledger struct {
 	book   string
 	writer string
@@ -63,10 +64,10 @@ func (l *ledger) keep(ctx context.Context) {
 	l.log.Printf("entries written in this term, which ends: %d (%v)", written, context.Cause(ctx))
 }
 
-// add writes the next entry: one transaction that commits only if this term still holds the lock, only if the entry is the
-// next one, and then as a whole.
+// add writes the next entry: one transaction that commits only if this term still holds the lock,
+// only if the entry is the next one, and then as a whole.
 func (l *ledger) add(ctx context.Context, term election.Term) error {
-	// An entry that was begun is finished: the lease is still renewed while this work winds down.
+	// An entry that was begun is finished. The lease is renewed meanwhile.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
 	defer cancel()
 	last, err := l.last(ctx)
@@ -75,8 +76,8 @@ func (l *ledger) add(ctx context.Context, term election.Term) error {
 	}
 	time.Sleep(preparation) // here something is computed, billed, sent, ...
 
-	// Made right before the request that it guards. Checking IsLeader here instead would leave a gap: this process may be
-	// suspended between the check and the write, and wake up when another leads.
+	// IsLeader would not be enough here: this process may be suspended between the check and the
+	// write, and continue when another leads.
 	fence, err := term.ConditionCheck()
 	if err != nil {
 		return err
@@ -100,7 +101,8 @@ func (l *ledger) add(ctx context.Context, term election.Term) error {
 			}},
 		},
 	})
-	// The fence is at place 0. Other refusals, such as a conflict with a heartbeat, pass: the next round tries again.
+	// The fence is item 0. Other refusals, such as a conflict with a heartbeat, are temporary: the
+	// next round tries again.
 	if lost := lockclient.TransactionError(err, 0); lost != nil {
 		return lost
 	}

@@ -52,8 +52,8 @@ type Engine struct {
 	server *dynamotest.Server // nil: not ours
 }
 
-// Open connects to the endpoint of the flags, or starts a DynamoDB in memory if they name none, and makes sure that the
-// table is there. Close it when done.
+// Open connects to the endpoint of the flags, or starts a DynamoDB in memory if they name none, and
+// makes sure that the table is there. Close it when done.
 func Open(ctx context.Context, f Flags) (*Engine, error) {
 	e := &Engine{Flags: f}
 	if f.Endpoint == "" {
@@ -92,8 +92,9 @@ func (e *Engine) Close() {
 	}
 }
 
-// Connect makes a client for an endpoint: a URL, or AWS (as is ""). On AWS the region and the credentials are those of the
-// environment; on a loopback address, where nobody looks at them, they may be missing.
+// Connect makes a client for an endpoint: a URL, or AWS (as is ""). On AWS the region and the
+// credentials are those of the environment; on a loopback address, where nobody looks at them, they
+// may be missing.
 func Connect(endpoint string) (dynamodbiface.DynamoDBAPI, error) {
 	config := aws.NewConfig().WithMaxRetries(3)
 	if endpoint == "" || endpoint == AWS {

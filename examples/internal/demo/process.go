@@ -26,8 +26,8 @@ func ReplicaName() string { return os.Getenv(childMark) }
 // orphanPatience is how long a replica whose demo is gone may still wind down.
 const orphanPatience = 2 * time.Second
 
-// Context ends on SIGTERM and on an interrupt, and in a replica also when its demo is gone: then the pipe on its standard
-// input closes, however the demo came to its end.
+// Context ends on SIGTERM and on an interrupt, and in a replica also when its demo is gone: then
+// the pipe on its standard input closes, however the demo came to its end.
 func Context() (context.Context, context.CancelFunc) {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	if !IsReplica() {
@@ -72,8 +72,9 @@ type Process struct {
 	ended bool       // it was told to end
 }
 
-// Start runs this program once more, with these arguments. heard is given each line of its standard output, one at a time;
-// its standard error goes into the story, as does its output if heard is nil.
+// Start runs this program once more, with these arguments. heard is given each line of its standard
+// output, one at a time; its standard error goes into the story, as does its output if heard is
+// nil.
 func (c *Crew) Start(name string, heard func(line string), args ...string) (*Process, error) {
 	program, err := os.Executable()
 	if err != nil {

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// Story is a live log: one line an event, each with the time since the story began, in colours if it goes to a terminal.
+// Story is a live log: one line an event, each with the time since the story began, in colours if
+// it goes to a terminal.
 type Story struct {
 	start   time.Time
 	colours bool
@@ -83,7 +84,8 @@ func (s *Story) colour(name string) string {
 	return nameColours[(len(s.known)-1)%len(nameColours)]
 }
 
-// Span writes a duration as a reader wants it: milliseconds below a second, else hundredths of seconds.
+// Span writes a duration as a reader wants it: milliseconds below a second, else hundredths of
+// seconds.
 func Span(d time.Duration) string {
 	if d < time.Second {
 		return fmt.Sprintf("%d ms", d.Milliseconds())
