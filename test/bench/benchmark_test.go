@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -13,14 +15,15 @@ import (
 
 	"github.com/leaderkit/leaderkit/election"
 	"github.com/leaderkit/leaderkit/lockclient"
+	"github.com/leaderkit/leaderkit/test/dynamotest"
 	"github.com/leaderkit/leaderkit/test/wire"
 )
 
-// Each benchmark that sends requests has its floor beside it, by=bare-sdk: the very request that the lock client sends, taken
-// off the wire and sent by the SDK alone, as often.
+// Each benchmark that sends requests has its floor beside it, by=bare-sdk: the very request that
+// the lock client sends, taken off the wire and sent by the SDK alone, as often.
 
-// measuring has allocations reported and, when the returned function is called, the CPU time of this process: that is
-// steadier than elapsed time where others use the machine too.
+// measuring has allocations reported and, when the returned function is called, the CPU time of
+// this process: that is steadier than elapsed time where others use the machine too.
 func measuring(b *testing.B) (stop func()) {
 	b.ReportAllocs()
 	before := cpuTime()
@@ -73,7 +76,8 @@ func (bed *bed) beatingLock(name string, client dynamodbiface.DynamoDBAPI) *lock
 	return lock
 }
 
-// impatientClock leaps to where a heartbeat is due: none of a lock's other timers is as short as a millisecond.
+// impatientClock leaps to where a heartbeat is due: none of a lock's other timers is as short as a
+// millisecond.
 type impatientClock struct{ *leapingClock }
 
 func (c impatientClock) AfterFunc(d time.Duration, f func()) (stop func() bool) {
@@ -89,20 +93,26 @@ func takeDown[Input any](b *testing.B, bed *bed, kind wire.Kind, what func(clien
 	b.Helper()
 	bed.wire.Reset()
 	what(wire.NewClient(bed.wire))
+	input, err := lastRequest[Input](bed.wire, kind)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return input
+}
+
+// lastRequest is the last one of a kind that went over the wire.
+func lastRequest[Input any](w *wire.Wire, kind wire.Kind) (*Input, error) {
 	var body []byte
-	for _, call := range bed.wire.Calls() {
+	for _, call := range w.Calls() {
 		if call.Kind() == kind {
 			body = call.Body
 		}
 	}
 	if body == nil {
-		b.Fatalf("no %s went over the wire: %v", kind, bed.wire.Kinds())
+		return nil, fmt.Errorf("no %s went over the wire: %v", kind, w.Kinds())
 	}
 	var input Input
-	if err := json.Unmarshal(body, &input); err != nil {
-		b.Fatal(err)
-	}
-	return &input
+	return &input, json.Unmarshal(body, &input)
 }
 
 // updates sends a request over and over.
@@ -142,6 +152,37 @@ func BenchmarkHasLock(b *testing.B) {
 	}
 }
 
+// heldMember is a held lock of a session.
+func heldMember(b *testing.B) *lockclient.DynamoDBLockClient {
+	b.Helper()
+	session := &lockclient.Session{TableName: table, LeaseDuration: time.Hour, Client: wire.NewClient(dynamotest.Transport(dynamotest.New()))}
+	ensureTable(b, session.Client)
+	lock := &lockclient.DynamoDBLockClient{LockName: uniqueLock(), Session: session}
+	mustHold(b, lock)
+	b.Cleanup(func() { _ = session.Close(context.Background()) })
+	return lock
+}
+
+func BenchmarkHasLockOfAMember(b *testing.B) {
+	lock := heldMember(b)
+	defer measuring(b)()
+	for b.Loop() {
+		if held, err := lock.HasLock(); !held {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkLeaseAgeOfAMember(b *testing.B) {
+	lock := heldMember(b)
+	defer measuring(b)()
+	for b.Loop() {
+		if _, held := lock.LeaseAge(); !held {
+			b.Fatal("not held")
+		}
+	}
+}
+
 func BenchmarkIsLeader(b *testing.B) {
 	bed := &bed{client: wire.NewClient(canned{})}
 	leading := make(chan struct{})
@@ -174,20 +215,48 @@ func BenchmarkIsLeader(b *testing.B) {
 	}
 }
 
-func BenchmarkAcquireRelease(b *testing.B) {
+// acquireAndRelease is the lock client's own work.
+func (bed *bed) acquireAndRelease(b *testing.B) {
+	lock := bed.lock(uniqueLock(), bed.client)
+	defer measuring(b)()
+	for b.Loop() {
+		if held, err := lock.GetLock(); !held {
+			b.Fatal(err)
+		}
+		if err := lock.RemoveLock(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkAcquireReleaseAgainstMinimal has another floor: two UpdateItems that set one attribute
+// on no condition, the least that any lock could send.
+func BenchmarkAcquireReleaseAgainstMinimal(b *testing.B) {
 	onEngines(b, func(b *testing.B, bed *bed) {
-		b.Run("by=leaderkit", func(b *testing.B) {
-			lock := bed.lock(uniqueLock(), bed.client)
+		b.Run("by=leaderkit", bed.acquireAndRelease)
+		b.Run("by=bare-sdk", func(b *testing.B) {
+			minimal := &dynamodb.UpdateItemInput{
+				TableName: aws.String(table), Key: map[string]*dynamodb.AttributeValue{"key": {S: aws.String(uniqueLock())}},
+				UpdateExpression:         aws.String("SET #a = :v"),
+				ExpressionAttributeNames: map[string]*string{"#a": aws.String("a")},
+			}
 			defer measuring(b)()
-			for b.Loop() {
-				if held, err := lock.GetLock(); !held {
-					b.Fatal(err)
-				}
-				if err := lock.RemoveLock(); err != nil {
-					b.Fatal(err)
+			for n := 0; b.Loop(); n++ {
+				for half := range 2 {
+					value := fmt.Sprintf("%036d", 2*n+half) // as long as a version
+					minimal.ExpressionAttributeValues = map[string]*dynamodb.AttributeValue{":v": {S: &value}}
+					if _, err := bed.client.UpdateItemWithContext(context.Background(), minimal); err != nil {
+						b.Fatal(err)
+					}
 				}
 			}
 		})
+	})
+}
+
+func BenchmarkAcquireRelease(b *testing.B) {
+	onEngines(b, func(b *testing.B, bed *bed) {
+		b.Run("by=leaderkit", bed.acquireAndRelease)
 		b.Run("by=bare-sdk", func(b *testing.B) {
 			name := uniqueLock()
 			var release *dynamodb.UpdateItemInput
@@ -200,20 +269,31 @@ func BenchmarkAcquireRelease(b *testing.B) {
 					}
 				})
 			})
-			token := tokenIn(b, release)
+			chosen, named := acquire.ExpressionAttributeValues[":token"], tokenIn(b, release)
+			token := numberIn(b, chosen)
 			defer measuring(b)()
 			for b.Loop() {
-				out, err := bed.client.UpdateItemWithContext(context.Background(), acquire)
-				if err != nil {
+				token++ // each tenure has one of its own, and the release's condition names it
+				chosen.N = aws.String(strconv.FormatInt(token, 10))
+				named.N = chosen.N
+				if _, err := bed.client.UpdateItemWithContext(context.Background(), acquire); err != nil {
 					b.Fatal(err)
 				}
-				token.N = out.Attributes["fencingToken"].N // the release's condition names the tenure
 				if _, err := bed.client.UpdateItemWithContext(context.Background(), release); err != nil {
 					b.Fatal(err)
 				}
 			}
 		})
 	})
+}
+
+func numberIn(b *testing.B, value *dynamodb.AttributeValue) int64 {
+	b.Helper()
+	n, err := strconv.ParseInt(aws.StringValue(value.N), 10, 64)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return n
 }
 
 // tokenIn finds the value in a release that is compared with the fencing token.
@@ -234,36 +314,64 @@ func tokenIn(b *testing.B, release *dynamodb.UpdateItemInput) *dynamodb.Attribut
 	return token
 }
 
-func BenchmarkHeartbeat(b *testing.B) {
+// beats is the lock client's own work.
+func (bed *bed) beats(b *testing.B) {
+	lock := bed.beatingLock(uniqueLock(), bed.client)
+	beats := make(chan error, 1)
+	resume := make(chan struct{})
+	defer lock.ObserveHeartbeats(func(_ time.Duration, err error) { beats <- err; <-resume })()
+	mustHold(b, lock)
+	stop := measuring(b)
+	for b.Loop() {
+		if err := <-beats; err != nil {
+			b.Fatal(err)
+		}
+		resume <- struct{}{}
+	}
+	stop()
+	done := make(chan struct{})
+	go func() { // lets go of those that are under way
+		defer close(done)
+		_ = lock.RemoveLock()
+	}()
+	for {
+		select {
+		case <-beats:
+		case resume <- struct{}{}:
+		case <-done:
+			return
+		}
+	}
+}
+
+// BenchmarkHeartbeatAgainstV010 has another floor: what v0.1.0 documents, a PutItem of name,
+// identifier and expiry on the condition that the identifier is its own.
+func BenchmarkHeartbeatAgainstV010(b *testing.B) {
 	onEngines(b, func(b *testing.B, bed *bed) {
-		b.Run("by=leaderkit", func(b *testing.B) {
-			lock := bed.beatingLock(uniqueLock(), bed.client)
-			beats := make(chan error, 1)
-			resume := make(chan struct{})
-			defer lock.ObserveHeartbeats(func(_ time.Duration, err error) { beats <- err; <-resume })()
-			mustHold(b, lock)
-			stop := measuring(b)
-			for b.Loop() {
-				if err := <-beats; err != nil {
-					b.Fatal(err)
-				}
-				resume <- struct{}{}
+		b.Run("by=leaderkit", bed.beats)
+		b.Run("by=bare-sdk", func(b *testing.B) {
+			owner, name := aws.String("6f9619ff-8b86-4011-b42d-00c04fc964ff"), aws.String(uniqueLock())
+			put := &dynamodb.PutItemInput{
+				TableName:                 aws.String(table),
+				ConditionExpression:       aws.String("attribute_not_exists(#key) OR identifier = :identifier"),
+				ExpressionAttributeNames:  map[string]*string{"#key": aws.String("key")},
+				ExpressionAttributeValues: map[string]*dynamodb.AttributeValue{":identifier": {S: owner}},
 			}
-			stop()
-			done := make(chan struct{})
-			go func() { // lets go of those that are under way
-				defer close(done)
-				_ = lock.RemoveLock()
-			}()
-			for {
-				select {
-				case <-beats:
-				case resume <- struct{}{}:
-				case <-done:
-					return
+			defer measuring(b)()
+			for b.Loop() {
+				expiry := strconv.FormatInt(time.Now().Add(time.Hour).UnixNano(), 10)
+				put.Item = map[string]*dynamodb.AttributeValue{"key": {S: name}, "identifier": {S: owner}, "expiry": {N: &expiry}}
+				if _, err := bed.client.PutItemWithContext(context.Background(), put); err != nil {
+					b.Fatal(err)
 				}
 			}
 		})
+	})
+}
+
+func BenchmarkHeartbeat(b *testing.B) {
+	onEngines(b, func(b *testing.B, bed *bed) {
+		b.Run("by=leaderkit", bed.beats)
 		b.Run("by=bare-sdk", func(b *testing.B) {
 			input := takeDown[dynamodb.UpdateItemInput](b, bed, wire.Heartbeat, func(client dynamodbiface.DynamoDBAPI) {
 				lock := bed.lock(uniqueLock(), client)

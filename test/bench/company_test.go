@@ -52,8 +52,9 @@ func (c *company) disband() {
 	c.wire.Settle()
 }
 
-// off is the most by which the time between two heartbeats of a lock, sent since the last Reset of the wire, differed from
-// the period. A lock that sent fewer than least is as far off as can be; but is not looked at.
+// off is the most by which the time between two heartbeats of a lock, sent since the last Reset of
+// the wire, differed from the period. A lock that sent fewer than least is as far off as can be;
+// but is not looked at.
 func (c *company) off(least int, but string) time.Duration {
 	last, intervals := map[string]time.Time{}, map[string][]time.Duration{}
 	for _, call := range c.wire.Calls() {

@@ -131,6 +131,7 @@ var operations = []operation{
 		if err := errors.Join(err, holder.RemoveLock()); err != nil {
 			return err
 		}
+		pass(2 * time.Millisecond) // the token is our clock in milliseconds, and rises
 		return s.measure(func() error { return won(other.GetLock()) })
 	}},
 	{"refused attempt, the first", oneWrite, oneWriteUnit, func(s *scene) error {

@@ -116,12 +116,7 @@ func virtualEngine(t *testing.T) http.RoundTripper {
 
 func TestMeasureFailoverForReal(t *testing.T) {
 	measurement(t)
-	e, closeIdle, err := engineUnderTest()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer closeIdle()
-	ensureTable(t, wire.NewClient(e.rt))
+	e := readyEngine(t)
 	var results []Failover
 	for _, c := range []crashes{
 		{contest{who: ByLock, lease: 3 * time.Second, heartbeat: time.Second}, SceneSettled, 0, 0},

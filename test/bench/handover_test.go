@@ -7,8 +7,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/leaderkit/leaderkit/test/wire"
 )
 
 // releases is a series of trials: one holds, one waits, the holder releases.
@@ -20,7 +18,8 @@ type releases struct {
 }
 
 type handedOver struct {
-	after     time.Duration // from the call of RemoveLock
+	after     time.Duration // from the call of RemoveLock, or the end of the leading context
+	notice    time.Duration // of an elector
 	reads     int           // of the waiter, while the holder was ending
 	roundTrip time.Duration
 }
@@ -52,14 +51,14 @@ func (r releases) trial(next http.RoundTripper) (handedOver, error) {
 		x.quit()
 		return handedOver{}, err
 	}
-	return handedOver{at.Sub(called), waiter.count("GetItem") - before, waiter.roundTrip()}, x.leave()
+	return handedOver{after: at.Sub(called), reads: waiter.count("GetItem") - before, roundTrip: waiter.roundTrip()}, x.leave()
 }
 
 func (r releases) result(engine string, trials []handedOver) Handover {
-	h := Handover{Engine: engine, Who: r.who, Scene: r.scene, Lease: r.lease, Heartbeat: r.heartbeat}
+	h := Handover{Engine: engine, Leader: ByLock, Who: r.who, Scene: r.scene, Lease: r.lease, Heartbeat: r.heartbeat}
 	var trips []time.Duration
 	for _, trial := range trials {
-		h.SinceRelease = append(h.SinceRelease, trial.after)
+		h.Gap = append(h.Gap, trial.after)
 		h.ReadsWhileEnding += float64(trial.reads) / float64(len(trials))
 		trips = append(trips, trial.roundTrip)
 	}
@@ -86,32 +85,44 @@ func TestMeasureHandoverVirtually(t *testing.T) {
 	var results []Handover
 	for _, who := range []string{ByLock, ByElector} {
 		for _, r := range scenes(contest{who: who, lease: 15 * time.Second, heartbeat: 5 * time.Second}, 10*time.Millisecond) {
-			var found []handedOver
-			for range many(50, 600) {
-				synctest.Test(t, func(t *testing.T) {
-					h, err := r.trial(virtualEngine(t))
-					if err != nil {
-						t.Fatal(err)
-					}
-					found = append(found, h)
-				})
-			}
-			results = append(results, r.result(EngineVirtual, found))
+			results = append(results, r.result(EngineVirtual, inBubbles(t, r.trial)))
+		}
+		for _, r := range endings(contest{who: who, lease: 15 * time.Second, heartbeat: 5 * time.Second}, 10*time.Millisecond) {
+			results = append(results, r.result(EngineVirtual, inBubbles(t, r.trial)))
 		}
 	}
 	measured(t, "handover-virtual", results)
 }
 
+// inBubbles carries out trials, each in a bubble with an engine of its own.
+func inBubbles[Found any](t *testing.T, trial func(http.RoundTripper) (Found, error)) (found []Found) {
+	t.Helper()
+	for range many(50, 600) {
+		synctest.Test(t, func(t *testing.T) {
+			one, err := trial(virtualEngine(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			found = append(found, one)
+		})
+	}
+	return found
+}
+
 func TestMeasureHandoverForReal(t *testing.T) {
 	measurement(t)
-	e, closeIdle, err := engineUnderTest()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer closeIdle()
-	ensureTable(t, wire.NewClient(e.rt))
+	e := readyEngine(t)
 	var results []Handover
-	for _, r := range scenes(contest{who: ByLock, lease: 3 * time.Second, heartbeat: time.Second}, 0) {
+	c := contest{who: ByLock, lease: 3 * time.Second, heartbeat: time.Second}
+	for _, r := range scenes(c, 0) {
+		found, err := atOnce(many(10, 100), many(10, 25), func() (handedOver, error) { return r.trial(e.rt) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		results = append(results, r.result(e.name, found))
+	}
+	c.who = ByElector
+	for _, r := range endings(c, 0)[:3] {
 		found, err := atOnce(many(10, 100), many(10, 25), func() (handedOver, error) { return r.trial(e.rt) })
 		if err != nil {
 			t.Fatal(err)

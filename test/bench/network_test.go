@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"regexp"
@@ -17,7 +18,8 @@ import (
 	"github.com/leaderkit/leaderkit/test/wire"
 )
 
-// node is one process's way to the engine. It takes time, it can be cut, and it knows when renewals went over it.
+// node is one process's way to the engine. It takes time, it can be cut, and it knows when renewals
+// went over it.
 type node struct {
 	next           http.RoundTripper
 	oneWay, jitter time.Duration // each way: oneWay, and up to jitter more
@@ -38,7 +40,8 @@ func newNode(next http.RoundTripper, roundTrip, jitter time.Duration) *node {
 
 func (n *node) client() dynamodbiface.DynamoDBAPI { return wire.NewClient(n) }
 
-// crash is the end of the process, as the rest of the world sees it: what it has sent goes its way, and nothing follows.
+// crash is the end of the process, as the rest of the world sees it: what it has sent goes its way,
+// and nothing follows.
 func (n *node) crash() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -78,7 +81,8 @@ func (n *node) RoundTrip(r *http.Request) (*http.Response, error) {
 	return reply, nil
 }
 
-// isRenewal reports whether a request is one that the lease counts from. It reads the body, and puts it back.
+// isRenewal reports whether a request is one that the lease counts from. It reads the body, and
+// puts it back.
 func isRenewal(r *http.Request) (bool, error) {
 	body, err := io.ReadAll(r.Body)
 	_ = r.Body.Close()
@@ -134,6 +138,22 @@ func (n *node) count(operation string) int {
 	return n.requests[operation]
 }
 
+// counts are the requests by operation.
+func (n *node) counts() map[string]int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return maps.Clone(n.requests)
+}
+
+// total counts the requests of all operations.
+func (n *node) total() int {
+	sum := 0
+	for _, sent := range n.counts() {
+		sum += sent
+	}
+	return sum
+}
+
 func (n *node) underWay() (now, most int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -183,7 +203,8 @@ func (s *sightings) RoundTrip(r *http.Request) (*http.Response, error) {
 	return reply, nil
 }
 
-// commits notes when the engine carried out each write of a holder: the acquire, which counts 1, and its heartbeats.
+// commits notes when the engine carried out each write of a holder: the acquire, and its
+// heartbeats.
 type commits struct {
 	next http.RoundTripper
 
@@ -205,10 +226,11 @@ func (c *commits) RoundTrip(r *http.Request) (*http.Response, error) {
 func (c *commits) count() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.at)
+	return len(c.at) - 1
 }
 
-// lags are the times from the commit of each write to the first answer that showed it or a later one.
+// lags are the times from the commit of each write to the first answer that showed it or a later
+// one.
 func (c *commits) lags(s *sightings, from, to int) []time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -216,9 +238,9 @@ func (c *commits) lags(s *sightings, from, to int) []time.Duration {
 	defer s.mu.Unlock()
 	var lags []time.Duration
 	for count := from; count <= to; count++ {
-		for shown := count; shown <= len(c.at); shown++ {
+		for shown := count; shown < len(c.at); shown++ {
 			if at, seen := s.first[shown]; seen {
-				lags = append(lags, at.Sub(c.at[count-1]))
+				lags = append(lags, at.Sub(c.at[count]))
 				break
 			}
 		}

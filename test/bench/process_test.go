@@ -3,6 +3,7 @@ package bench
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -20,8 +21,9 @@ import (
 	"github.com/leaderkit/leaderkit/test/dynamotest"
 )
 
-// What costs memory, connections and CPU is measured in a process that does nothing else. This test binary, started again
-// with roleVariable set, plays a role that reads its task from stdin, writes its result to stdout, and ends.
+// What costs memory, connections and CPU is measured in a process that does nothing else. This test
+// binary, started again with roleVariable set, plays a role that reads its task from stdin, writes
+// its result to stdout, and ends.
 const (
 	roleVariable = "LEADERKIT_BENCH_ROLE"
 	roleServer   = "server"
@@ -63,8 +65,16 @@ func perform[Task, Result any](in io.Reader, out io.Writer, do func(Task) (Resul
 // inProcess has another process carry out a task.
 func inProcess[Result any](t *testing.T, role string, task any) Result {
 	t.Helper()
-	var result Result
-	command := exec.CommandContext(t.Context(), os.Args[0])
+	result, err := processResult[Result](t.Context(), role, task)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return result
+}
+
+// processResult is inProcess for any goroutine.
+func processResult[Result any](ctx context.Context, role string, task any) (result Result, err error) {
+	command := exec.CommandContext(ctx, os.Args[0])
 	command.Env = append(os.Environ(), roleVariable+"="+role)
 	command.Stdin = bytes.NewReader(mustJSON(task))
 	var said bytes.Buffer
@@ -74,13 +84,13 @@ func inProcess[Result any](t *testing.T, role string, task any) Result {
 		err = json.Unmarshal(answer, &result)
 	}
 	if err != nil {
-		t.Fatalf("%s: %v\n%s", role, err, said.Bytes())
+		return result, fmt.Errorf("%s: %w\n%s", role, err, said.Bytes())
 	}
-	return result
+	return result, nil
 }
 
-// serve is dynamotest on a loopback port, behind a whole round trip: it takes that long to answer. It says its address and
-// ends with its stdin.
+// serve is dynamotest on a loopback port, behind a whole round trip: it takes that long to answer.
+// It says its address and ends with its stdin.
 func serve(in io.Reader, out io.Writer) error {
 	var task struct {
 		RoundTrip time.Duration
@@ -133,7 +143,8 @@ func (s *remote) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.stalled.Store(true)
 		return
 	}
-	// All of it before the pause: the context tells of a client that has gone only when its body has been read.
+	// All of it before the pause: the context tells of a client that has gone only when its body
+	// has been read.
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return

@@ -73,20 +73,36 @@ type Failover struct {
 	Reads            float64         // of the waiter from the crash to its win, mean
 }
 
-// The ways in which a term ends.
+// The ways in which a lock client lets a lock go.
 const (
 	SceneDrained  = "announced, drained for 1.2 to 2 heartbeats"
 	SceneHasty    = "announced, drained for up to 1 heartbeat"
 	SceneUnawares = "not announced"
 )
 
-// Handover is a series of releases and the time that each left the lock without a holder.
+// The ways in which an elector's term ends. Its work ends at once.
+const (
+	SceneNotice   = "told to stop, with HandoverNotice"
+	SceneNoNotice = "told to stop, without HandoverNotice"
+	SceneTransfer = "TransferTo one of three, with HandoverNotice"
+	SceneNewcomer = "told to stop, with HandoverNotice; the candidate came less than a heartbeat before"
+	SceneLate     = "told to stop, with HandoverNotice; the candidate came after that"
+)
+
+// HandoverBudget is how long nobody may lead after a notice, at the 99th percentile, besides two
+// round trips.
+const HandoverBudget = 100 * time.Millisecond
+
+// Handover is a series of releases and the time that each left the lock without a holder, or the
+// work without a leader.
 type Handover struct {
-	Engine, Who      string // who waits
+	Engine           string
+	Leader, Who      string // who let go, and who waited
 	Scene            string
 	Lease, Heartbeat time.Duration
 	RoundTrip        time.Duration
-	SinceRelease     []time.Duration // from the call of RemoveLock to the waiter's knowing that it holds the lock
+	Gap              []time.Duration // from the call of RemoveLock, or the end of the leading context, to the waiter's knowing that it holds the lock
+	Notice           []time.Duration // from the elector's being told to the end of the leading context
 	ReadsWhileEnding float64         // of the waiter, mean, from the announcement (or the release) on
 }
 
@@ -106,9 +122,13 @@ func (w *Waiting) ReadsPerHeartbeat() float64 {
 	return float64(w.Reads) / float64(w.Heartbeats) / float64(w.Waiters)
 }
 
+// Enduring is how many plain locks are watched for minutes.
+const Enduring = 2000
+
 // Scale is a process with many held locks.
 type Scale struct {
 	Locks            int
+	Session          bool // they are members of one session; plain locks otherwise
 	Transport        string
 	TLS              bool
 	Lease, Heartbeat time.Duration
@@ -124,6 +144,57 @@ type Scale struct {
 	CPU              time.Duration // of the process, in the window
 	NewConnections   int           // in the window
 	OpenConnections  int           // at its end
+	Requests         int           // of all kinds, in the window
+	Gathering        time.Duration // acquiring all, 64 at a time
+	Parting          time.Duration // releasing all: plain ones 64 at a time, a session's with its Close
+	PartingRequests  int
+	PartingFailed    bool // some were not released
+}
+
+// Curve is one point of the curve of sessions: so many locks of one process, in virtual time, for
+// which as many calls of another process wait. Then the holder crashes. The other process takes
+// them over, and lets them go for a third.
+type Curve struct {
+	Locks                       int
+	Session                     bool // each process has one session; plain locks otherwise
+	Lease, Heartbeat, RoundTrip time.Duration
+
+	Periods                           int // heartbeats, in which were sent:
+	Writes, Others                    int // requests of the holder
+	Reads, WaiterWrites, WaiterOthers int // and of the waiting process
+
+	First            []time.Duration // of each crash: from the send of the holder's last renewal to the first lock taken over
+	Taken            []time.Duration // from the crash until each lock was held again
+	TakeoverRequests int             // of the process that took them over
+
+	CloseTook     []time.Duration // letting all go, which was announced
+	CloseRequests int
+	Freed         []time.Duration // from its begin until each lock was held again
+	FreedFirst    []time.Duration // of each time: until the first was
+}
+
+// WritesPerHeartbeat are those of the holder.
+func (c *Curve) WritesPerHeartbeat() float64 { return float64(c.Writes) / float64(max(c.Periods, 1)) }
+
+// Crowded is many locks that a few sessions hold and one process waits for, in virtual time.
+type Crowded struct {
+	Locks, Sessions       int
+	Lease, Heartbeat      time.Duration
+	Periods               int // heartbeats, in which the waiting process sent:
+	Reads, Writes, Others int // Writes are the heartbeats of its own session
+}
+
+// Takeover is how long one process took for all locks of a session that had crashed, in real time,
+// beside as many bare UpdateItems. Each of the two had up to 64 requests under way.
+type Takeover struct {
+	Engine           string
+	Locks            int
+	Lease, Heartbeat time.Duration
+	First            time.Duration   // from the send of the last renewal to the first lock taken over
+	All              time.Duration   // from there to the last
+	Bare             time.Duration   // so many UpdateItems
+	Taken            []time.Duration // from the crash until each lock was held again
+	Requests         map[string]int  // of the process that took them over, after the crash
 }
 
 // Company is many locks of one process, on one DynamoDB client, in virtual time.
@@ -149,6 +220,13 @@ func BurstBudget(locks int, heartbeat time.Duration) int {
 	return int(3 * float64(locks) * float64(100*time.Millisecond) / float64(heartbeat))
 }
 
+// Overload is a process whose locks need more heartbeats than the machine can do, in virtual time.
+type Overload struct {
+	Locks, Callers               int
+	Offered, Capacity, Confirmed float64 // heartbeats a second
+	Had, Held                    int     // locks that were acquired, and those held at the end
+}
+
 // Stall is a process whose endpoint has stopped answering.
 type Stall struct {
 	Locks            int
@@ -172,13 +250,14 @@ type Cost struct {
 	Read, Write      float64 // capacity units
 }
 
-// Leases are those of README.md's cost table, with heartbeats at a third of each.
+// Leases are those of lockclient/README.md's cost table, with heartbeats at a third of each.
 var Leases = []time.Duration{5 * time.Second, 15 * time.Second, 60 * time.Second}
 
 // Waiters is how many wait there.
 const Waiters = 2
 
-// Formula is what one leader and its waiters consume in a time: a write each heartbeat, and half a read unit for each waiter.
+// Formula is what one leader and its waiters consume in a time: a write each heartbeat, and half a
+// read unit for each waiter.
 func Formula(waiters int, heartbeat, window time.Duration) Cost {
 	heartbeats := float64(window) / float64(heartbeat)
 	return Cost{Waiters: waiters, Heartbeat: heartbeat, Window: window, Write: heartbeats, Read: heartbeats * float64(waiters) / 2}
@@ -208,7 +287,8 @@ func Load(dir, name string, result any) error {
 	return nil
 }
 
-// Quantile is the value that the fraction q of the samples doesn't exceed, by the nearest-rank method. 0 without samples.
+// Quantile is the value that the fraction q of the samples doesn't exceed, by the nearest-rank
+// method. 0 without samples.
 func Quantile(samples []time.Duration, q float64) time.Duration {
 	if len(samples) == 0 {
 		return 0

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,6 +36,7 @@ type crowd struct {
 	Lease, Heartbeat time.Duration
 	RoundTrip        time.Duration
 	Window           time.Duration
+	Session          bool // the locks are members of one session
 }
 
 func (c crowd) httpClient() *http.Client {
@@ -52,7 +54,8 @@ func (c crowd) client(httpClient *http.Client) dynamodbiface.DynamoDBAPI {
 	})
 }
 
-// ask reads a figure from the server, over a connection that is not counted among the client's for long.
+// ask reads a figure from the server, over a connection that is not counted among the client's for
+// long.
 func (c crowd) ask(path string, answer any) error {
 	client := c.httpClient()
 	defer client.CloseIdleConnections()
@@ -95,28 +98,34 @@ func (m *member) beat(period, took time.Duration, err error) {
 	m.last = sent
 }
 
-// gather acquires the locks, up to 64 at a time.
-func (c crowd) gather(client dynamodbiface.DynamoDBAPI, members []*member) error {
-	var failures []error
-	var mu sync.Mutex
-	var running sync.WaitGroup
-	slots := make(chan struct{}, 64)
-	for i, m := range members {
+// gather acquires the locks, up to 64 at a time. session may be nil.
+func (c crowd) gather(client dynamodbiface.DynamoDBAPI, session *lockclient.Session, members []*member) error {
+	return sixtyFour(len(members), func(i int) error {
+		m := members[i]
 		m.lock = &lockclient.DynamoDBLockClient{
 			LockName: fmt.Sprintf("lock-%05d", i), TableName: table, LeaseDuration: c.Lease, HeartbeatPeriod: c.Heartbeat, Client: client,
+			Session: session,
 		}
-		slots <- struct{}{}
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+		defer cancel()
+		err := m.lock.WaitForLock(ctx)
+		age, _ := m.lock.LeaseAge()
+		m.acquired = time.Now().Add(-age)
+		return err
+	})
+}
+
+// sixtyFour does something n times, 64 at a time.
+func sixtyFour(n int, do func(i int) error) error {
+	failures := make([]error, 64)
+	var next atomic.Int64
+	var running sync.WaitGroup
+	for worker := range failures {
 		running.Go(func() {
-			defer func() { <-slots }()
-			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-			defer cancel()
-			err := m.lock.WaitForLock(ctx)
-			age, _ := m.lock.LeaseAge()
-			m.acquired = time.Now().Add(-age)
-			if err != nil {
-				mu.Lock()
-				defer mu.Unlock()
-				failures = append(failures, err)
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				if err := do(i); err != nil {
+					failures[worker] = errors.Join(failures[worker], err)
+				}
 			}
 		})
 	}
@@ -124,7 +133,19 @@ func (c crowd) gather(client dynamodbiface.DynamoDBAPI, members []*member) error
 	return errors.Join(failures...)
 }
 
-// members are the harness's part of a crowd, with room for the figures, so that none of it is taken for the locks'.
+// tally counts the requests that go over a transport.
+type tally struct {
+	*http.Transport
+	sent atomic.Int64
+}
+
+func (t *tally) RoundTrip(r *http.Request) (*http.Response, error) {
+	t.sent.Add(1)
+	return t.Transport.RoundTrip(r)
+}
+
+// members are the harness's part of a crowd, with room for the figures, so that none of it is taken
+// for the locks'.
 func (c crowd) members() []*member {
 	members := make([]*member, c.Locks)
 	for i := range members {
@@ -145,22 +166,41 @@ func memory() inUse {
 	return inUse{m.HeapInuse, m.HeapAlloc, m.StackInuse}
 }
 
-// holdMany is the role: acquire, weigh, watch the heartbeats.
+// holdMany is the role: acquire, weigh, watch the heartbeats, release.
 func holdMany(c crowd) (Scale, error) {
 	httpClient := c.httpClient()
+	requests := &tally{Transport: httpClient.Transport.(*http.Transport)}
+	httpClient.Transport = requests
 	client := c.client(httpClient)
 	if err := lockclient.EnsureTable(context.Background(), client, table); err != nil {
 		return Scale{}, err
 	}
-	result := Scale{Locks: c.Locks, Transport: c.Transport, TLS: c.URL[:5] == "https", Lease: c.Lease, Heartbeat: c.Heartbeat, RoundTrip: c.RoundTrip, Window: c.Window}
+	result := Scale{Locks: c.Locks, Session: c.Session, Transport: c.Transport, TLS: c.URL[:5] == "https", Lease: c.Lease, Heartbeat: c.Heartbeat,
+		RoundTrip: c.RoundTrip, Window: c.Window}
 	members := c.members()
+	var session *lockclient.Session
+	if c.Session {
+		session = &lockclient.Session{TableName: table, Client: client, LeaseDuration: c.Lease, HeartbeatPeriod: c.Heartbeat}
+	}
 	httpClient.CloseIdleConnections()
 	before, goroutines := memory(), runtime.NumGoroutine()
-	if err := c.gather(client, members); err != nil {
+	began := time.Now()
+	if err := c.gather(client, session, members); err != nil {
 		return result, err
 	}
+	result.Gathering = time.Since(began)
 	httpClient.CloseIdleConnections() // the burst needed more than the locks do from now on
-	pass(2 * c.Heartbeat)
+	result.weigh(before)
+	if err := c.watch(&result, members, requests, goroutines); err != nil {
+		return result, err
+	}
+	result.part(session, members, requests)
+	return result, nil
+}
+
+// weigh finds out what the locks add to the process.
+func (s *Scale) weigh(before inUse) {
+	pass(2 * s.Heartbeat)
 	after := inUse{heap: math.MaxInt64}
 	for range 20 {
 		pass(100 * time.Millisecond)
@@ -169,19 +209,24 @@ func holdMany(c crowd) (Scale, error) {
 		}
 	}
 	per := func(after, before uint64) float64 {
-		return (float64(after) - float64(before)) / float64(c.Locks)
+		return (float64(after) - float64(before)) / float64(s.Locks)
 	}
-	result.Heap, result.Live, result.Stacks = per(after.heap, before.heap), per(after.live, before.live), per(after.stacks, before.stacks)
+	s.Heap, s.Live, s.Stacks = per(after.heap, before.heap), per(after.live, before.live), per(after.stacks, before.stacks)
+}
 
-	for _, m := range members {
-		m.lock.ObserveHeartbeats(func(took time.Duration, err error) { m.beat(c.Heartbeat, took, err) })
+// watch follows the heartbeats for the window. A session's are only counted.
+func (c crowd) watch(result *Scale, members []*member, requests *tally, goroutines int) error {
+	if !c.Session {
+		for _, m := range members {
+			m.lock.ObserveHeartbeats(func(took time.Duration, err error) { m.beat(c.Heartbeat, took, err) })
+		}
 	}
 	pass(c.Heartbeat + c.Heartbeat/4) // each has had one that was observed
 	var start, end connections
 	if err := c.ask("/connections", &start); err != nil {
-		return result, err
+		return err
 	}
-	sentBefore := sent(members)
+	sentBefore, requestsBefore := sent(members), requests.sent.Load()
 	cpu := cpuTime()
 	began := time.Now()
 	for time.Since(began) < c.Window {
@@ -191,9 +236,10 @@ func holdMany(c crowd) (Scale, error) {
 	result.CPU = cpuTime() - cpu
 	result.Window = time.Since(began)
 	result.Sent = sent(members) - sentBefore
+	result.Requests = int(requests.sent.Load() - requestsBefore)
 	result.Due = int(float64(c.Locks) * float64(result.Window) / float64(c.Heartbeat))
 	if err := c.ask("/connections", &end); err != nil {
-		return result, err
+		return err
 	}
 	result.NewConnections, result.OpenConnections = int(end.Opened-start.Opened-1), int(end.Open-1) // one was ours
 	for _, m := range members {
@@ -206,7 +252,19 @@ func holdMany(c crowd) (Scale, error) {
 		}
 	}
 	result.Lateness = thinned(result.Lateness, keptSamples)
-	return result, nil
+	return nil
+}
+
+// part lets all locks go: plain ones 64 at a time, a session's with its Close.
+func (s *Scale) part(session *lockclient.Session, members []*member, requests *tally) {
+	before, began := requests.sent.Load(), time.Now()
+	var err error
+	if session != nil {
+		err = session.Close(context.Background())
+	} else {
+		err = sixtyFour(len(members), func(i int) error { return members[i].lock.RemoveLock() })
+	}
+	s.Parting, s.PartingRequests, s.PartingFailed = time.Since(began), int(requests.sent.Load()-before), err != nil
 }
 
 func sent(members []*member) int {
@@ -246,7 +304,7 @@ func holdStalled(c crowd) (Stall, error) {
 	}
 	result := Stall{Locks: c.Locks, Transport: c.Transport, Lease: c.Lease, Heartbeat: c.Heartbeat}
 	members := c.members()
-	if err := c.gather(client, members); err != nil {
+	if err := c.gather(client, nil, members); err != nil {
 		return result, err
 	}
 	ended := make(chan time.Duration, c.Locks)
@@ -296,18 +354,34 @@ func holdStalled(c crowd) (Stall, error) {
 func TestMeasureScale(t *testing.T) {
 	measurement(t)
 	const roundTrip = 10 * time.Millisecond
-	var results []Scale
-	for _, locks := range many([]int{1, 100, 1000}, []int{1, 10, 100, 1000, 5000}) {
-		results = append(results, inProcess[Scale](t, roleHolder, crowd{
-			URL: startServer(t, roundTrip, false), Locks: locks, Transport: transportTuned,
+	task := func(locks int, session bool) crowd {
+		return crowd{
+			URL: startServer(t, roundTrip, false), Locks: locks, Session: session, Transport: transportTuned,
 			Lease: many(6*time.Second, 15*time.Second), Heartbeat: many(2*time.Second, 5*time.Second), RoundTrip: roundTrip,
 			Window: many(4*time.Second, 20*time.Second),
-		}))
+		}
 	}
-	results = append(results, inProcess[Scale](t, roleHolder, crowd{
-		URL: startServer(t, roundTrip, false), Locks: 2000, Transport: transportTuned,
-		Lease: 15 * time.Second, Heartbeat: 5 * time.Second, RoundTrip: roundTrip, Window: many(10*time.Second, *endurance),
-	}))
+	// The machine does not notice the small ones, so they share it.
+	small := []crowd{task(1, false), task(1, true), task(10, false), task(10, true), task(100, false), task(100, true), task(1000, true)}
+	results := make([]Scale, len(small))
+	failures := make([]error, len(small))
+	var running sync.WaitGroup
+	for i, c := range small {
+		running.Go(func() { results[i], failures[i] = processResult[Scale](t.Context(), roleHolder, c) })
+	}
+	running.Wait()
+	if err := errors.Join(failures...); err != nil {
+		t.Fatal(err)
+	}
+	const most = 10_000
+	for _, c := range []crowd{task(1000, false), task(many(2000, most), true), task(many(2000, most), false)} {
+		results = append(results, inProcess[Scale](t, roleHolder, c))
+	}
+	if *full {
+		long := task(Enduring, false)
+		long.Window = *endurance
+		results = append(results, inProcess[Scale](t, roleHolder, long))
+	}
 	measured(t, "scale", results)
 }
 

@@ -16,7 +16,7 @@ import (
 var (
 	measureInto = flag.String("measure", "", "run the measurements and write their results into this folder")
 	full        = flag.Bool("full", false, "measure as long as the report wants, not just long enough to see that it works")
-	endurance   = flag.Duration("endurance", 5*time.Minute, "how long to watch 2,000 locks, with -full")
+	endurance   = flag.Duration("endurance", 3*time.Minute, "how long to watch 2,000 locks, with -full")
 )
 
 func TestMain(m *testing.M) {
@@ -35,7 +35,8 @@ func TestCosts(t *testing.T) {
 	RunSpecs(t, "what leaderkit costs")
 }
 
-// underTest is the engine that exact counts are taken on; bubbles have dynamotest, whatever this is.
+// underTest is the engine that exact counts are taken on; bubbles have dynamotest, whatever this
+// is.
 var underTest engine
 
 var _ = BeforeSuite(func() {
@@ -46,7 +47,20 @@ var _ = BeforeSuite(func() {
 	ensureTable(suite, wire.NewClient(e.rt))
 })
 
-// engineUnderTest is the engine at DYNAMODB_ENDPOINT, or dynamotest where that is not set, and says which.
+// readyEngine is the engine under test with the table in place, for one measurement.
+func readyEngine(t *testing.T) engine {
+	t.Helper()
+	e, closeIdle, err := engineUnderTest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(closeIdle)
+	ensureTable(t, wire.NewClient(e.rt))
+	return e
+}
+
+// engineUnderTest is the engine at DYNAMODB_ENDPOINT, or dynamotest where that is not set, and says
+// which.
 func engineUnderTest() (e engine, closeIdle func(), err error) {
 	address := os.Getenv("DYNAMODB_ENDPOINT")
 	rt, said, closeIdle, err := wire.Engine(address)

@@ -96,7 +96,7 @@ var _ = Describe("A waiter", func() {
 
 var _ = Describe("A leader and two waiters", func() {
 	for _, lease := range Leases {
-		It(fmt.Sprintf("cost in a lease of %v what the table in README.md says", lease), func() {
+		It(fmt.Sprintf("cost in a lease of %v what the table in lockclient/README.md says", lease), func() {
 			const heartbeats = 50
 			var c Cost
 			var err error

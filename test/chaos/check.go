@@ -3,26 +3,32 @@ package chaos
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"time"
 )
 
-// contextGrace is how long after a SIGCONT a leading context may still be alive: until the scheduler has let a timer run.
+// contextGrace is how long after a SIGCONT a leading context may still be alive: until the
+// scheduler has let a timer run.
 const contextGrace = 250 * time.Millisecond
 
 // Evidence is all that a run has left behind.
 type Evidence struct {
 	Entries  []Entry   // of all journals, in any order
-	Receipts []Receipt // of the fenced counter, from the table
-	Fenced   int64     // what the counters stand at in the end
-	Unfenced int64
+	Receipts []Receipt // of the fenced counters, from the table
+	Fenced   Counters  // what the counters stand at in the end
+	Unfenced Counters
+	Demand   *Demand // nil: safety is all that is demanded
 }
 
-// Receipt is what a committed increment of the fenced counter has left in the table.
+// Counters are values by the name of the lock.
+type Counters map[string]int64
+
+// Receipt is what a committed increment of a fenced counter has left in the table.
 type Receipt struct {
-	Op, Process  string
-	Value, Token int64
+	Lock, Op, Process string
+	Value, Token      int64
 }
 
 // Violation is a broken promise.
@@ -40,15 +46,21 @@ const (
 	NoLostIncrement = "no lost increment"
 	NoStaleWriter   = "no stale writer"
 	Linearizable    = "linearizable"
+	LostAsAWhole    = "lost as a whole"
+	LedAgain        = "led again"
+	EvenSpread      = "even spread"
 )
 
 // Figures say how much a run has put to the test.
 type Figures struct {
 	Processes, Kills, Stops, Faults int
 	Tenures, Samples, Increments    int
-	Refused, Unknown                int   // increments of the fenced counter, as their processes saw them
-	ContextSlips                    int   // moments in which a context was alive after a pause when its tenure was over
-	UnfencedLost                    int64 // acknowledged increments of the unfenced counter that are missing in it, at least
+	Refused, Unknown                int           // increments of the fenced counter, as their processes saw them
+	Locks, Takeovers                int           // takeovers: by another process
+	SessionsLost, MembersLost       int           // sessions that were lost with members, and those members
+	LongestGap                      time.Duration // between two tenures of a lock, of those that a Demand is about
+	ContextSlips                    int           // moments in which a context was alive after a pause when its tenure was over
+	UnfencedLost                    int64         // acknowledged increments of the unfenced counter that are missing in it, at least
 	UnfencedDone                    int64
 }
 
@@ -58,19 +70,92 @@ func (f Figures) Add(g Figures) Figures {
 		Processes: f.Processes + g.Processes, Kills: f.Kills + g.Kills, Stops: f.Stops + g.Stops, Faults: f.Faults + g.Faults,
 		Tenures: f.Tenures + g.Tenures, Samples: f.Samples + g.Samples, Increments: f.Increments + g.Increments,
 		Refused: f.Refused + g.Refused, Unknown: f.Unknown + g.Unknown, ContextSlips: f.ContextSlips + g.ContextSlips,
+		Locks: f.Locks + g.Locks, Takeovers: f.Takeovers + g.Takeovers,
+		SessionsLost: f.SessionsLost + g.SessionsLost, MembersLost: f.MembersLost + g.MembersLost, LongestGap: max(f.LongestGap, g.LongestGap),
 		UnfencedLost: f.UnfencedLost + g.UnfencedLost, UnfencedDone: f.UnfencedDone + g.UnfencedDone,
 	}
 }
 
 func (f Figures) String() string {
-	return fmt.Sprintf("%d processes (%d killed, %d stopped), %d faults in all; %d tenures, %d samples; fenced counter: %d increments, %d refused, %d without an answer; "+
-		"unfenced counter: %d of %d lost; contexts alive after a pause: %d",
-		f.Processes, f.Kills, f.Stops, f.Faults, f.Tenures, f.Samples, f.Increments, f.Refused, f.Unknown, f.UnfencedLost, f.UnfencedDone, f.ContextSlips)
+	return fmt.Sprintf("%d processes (%d killed, %d stopped), %d faults in all; %d locks, %d tenures, %d takeovers, %d samples; "+
+		"fenced counters: %d increments, %d refused, %d without an answer; unfenced counters: %d of %d lost; "+
+		"sessions lost: %d, with %d members; longest gap: %v; contexts alive after a pause: %d",
+		f.Processes, f.Kills, f.Stops, f.Faults, f.Locks, f.Tenures, f.Takeovers, f.Samples, f.Increments, f.Refused, f.Unknown,
+		f.UnfencedLost, f.UnfencedDone, f.SessionsLost, f.MembersLost, f.LongestGap.Round(time.Millisecond), f.ContextSlips)
 }
 
-// Check holds the evidence against the promises of the package comment.
+// Check holds the evidence against the promises of the package comment: each lock by itself, and
+// then all together.
 func Check(e Evidence) (Figures, []Violation) {
-	c := &checker{evidence: e}
+	var figures Figures
+	var violations []Violation
+	fleet := fleet{Evidence: e}
+	for _, c := range checkers(e) {
+		c.check()
+		figures, violations = figures.Add(c.figures), append(violations, c.violations...)
+		fleet.tenures = append(fleet.tenures, c.tenures...)
+	}
+	fleet.check()
+	return figures.Add(fleet.figures), append(violations, fleet.violations...)
+}
+
+// checker looks at one lock.
+type checker struct {
+	verdict
+	lock             string
+	entries          []Entry // of the lock, and of the processes
+	receipts         []Receipt
+	fenced, unfenced int64
+	tenures          []*tenure // in the order of begun
+	increments       []*increment
+	byOp             map[string]*increment
+	contexts         []Entry // samples in which nothing but a context said yes
+}
+
+type verdict struct {
+	figures    Figures
+	violations []Violation
+}
+
+func (v *verdict) violated(rule, format string, args ...any) {
+	v.violations = append(v.violations, Violation{Rule: rule, Text: fmt.Sprintf(format, args...)})
+}
+
+// checkers make one of each lock that was held, read or written.
+func checkers(e Evidence) []*checker {
+	var shared []Entry
+	byLock := map[string]*checker{}
+	of := func(lock string) *checker {
+		if byLock[lock] == nil {
+			byLock[lock] = &checker{lock: lock, fenced: e.Fenced[lock], unfenced: e.Unfenced[lock]}
+		}
+		return byLock[lock]
+	}
+	for _, entry := range e.Entries {
+		switch entry.Kind {
+		case Start, Fault, Note:
+			shared = append(shared, entry)
+		default:
+			c := of(entry.Lock)
+			c.entries = append(c.entries, entry)
+		}
+	}
+	for _, r := range e.Receipts {
+		c := of(r.Lock)
+		c.receipts = append(c.receipts, r)
+	}
+	for lock := range e.Fenced {
+		of(lock)
+	}
+	all := slices.SortedFunc(maps.Values(byLock), func(a, b *checker) int { return cmp.Compare(a.lock, b.lock) })
+	for _, c := range all {
+		c.entries = append(c.entries, shared...)
+	}
+	return all
+}
+
+func (c *checker) check() {
+	c.figures.Locks = 1
 	c.readTenures()
 	c.readIncrements()
 	c.checkOverlap()
@@ -78,36 +163,29 @@ func Check(e Evidence) (Figures, []Violation) {
 	c.checkTokens()
 	c.checkFenced()
 	c.checkHistory()
-	c.countFaults()
 	c.countUnfenced()
-	return c.figures, c.violations
-}
-
-type checker struct {
-	evidence   Evidence
-	tenures    []*tenure // in the order of begun
-	increments []*increment
-	byOp       map[string]*increment
-	contexts   []Entry // samples in which nothing but a context said yes
-	figures    Figures
-	violations []Violation
-}
-
-func (c *checker) violated(rule, format string, args ...any) {
-	c.violations = append(c.violations, Violation{Rule: rule, Text: fmt.Sprintf(format, args...)})
 }
 
 // tenure is what is certain of one; see the package comment.
 type tenure struct {
 	process string
+	lock    string
+	session string // that keeps the lock; "": none
 	token   int64
 	from    time.Duration // its first sample began: it has not certainly begun before begun
 	begun   time.Duration // its first sample had ended
+	last    time.Duration // its last sample began
 	until   time.Duration
+	yield   time.Duration // math.MaxInt64: it was never given up
+	lost    time.Duration // when its loss was found; math.MaxInt64: it was not
 }
 
 func (t *tenure) String() string {
-	return fmt.Sprintf("%s with token %d, certain from %v to %v", t.process, t.token, t.begun, t.until)
+	of := ""
+	if t.lock != "" {
+		of = " of " + t.lock
+	}
+	return fmt.Sprintf("%s%s with token %d, certain from %v to %v", t.process, of, t.token, t.begun, t.until)
 }
 
 // readTenures makes tenures of samples, yields and deaths.
@@ -118,11 +196,11 @@ func (c *checker) readTenures() {
 	}
 	type account struct {
 		tenure
-		last, claim, yield time.Duration
+		claim time.Duration
 	}
 	accounts := map[name]*account{}
 	death, inherited := map[string]time.Duration{}, map[string]bool{}
-	for _, e := range c.evidence.Entries {
+	for _, e := range c.entries {
 		switch {
 		case e.Kind == Fault && e.Text == Killed:
 			death[e.Process] = e.From
@@ -135,18 +213,23 @@ func (c *checker) readTenures() {
 			n := name{e.Process, e.Token}
 			a := accounts[n]
 			if a == nil {
-				a = &account{tenure: tenure{process: e.Process, token: e.Token, from: math.MaxInt64, begun: math.MaxInt64}, yield: math.MaxInt64}
+				a = &account{tenure: tenure{process: e.Process, lock: c.lock, token: e.Token,
+					from: math.MaxInt64, begun: math.MaxInt64, yield: math.MaxInt64, lost: math.MaxInt64}}
 				accounts[n] = a
 			}
 			a.from, a.begun = min(a.from, e.From), min(a.begun, e.To)
 			a.last, a.claim = max(a.last, e.From), max(a.claim, e.Until)
+			a.session = cmp.Or(a.session, e.Session)
 		}
 	}
-	for _, e := range c.evidence.Entries {
-		if e.Kind == Yield {
-			if a := accounts[name{e.Process, e.Token}]; a != nil {
-				a.yield = min(a.yield, e.From)
-			}
+	for _, e := range c.entries {
+		a := accounts[name{e.Process, e.Token}]
+		switch {
+		case a == nil:
+		case e.Kind == Yield:
+			a.yield = min(a.yield, e.From)
+		case e.Kind == Loss:
+			a.lost = min(a.lost, e.From)
 		}
 	}
 	for n, a := range accounts {
@@ -161,6 +244,11 @@ func (c *checker) readTenures() {
 		return cmp.Or(cmp.Compare(a.begun, b.begun), cmp.Compare(a.token, b.token), cmp.Compare(a.process, b.process))
 	})
 	c.figures.Tenures = len(c.tenures)
+	for i := range c.tenures[min(1, len(c.tenures)):] {
+		if c.tenures[i].process != c.tenures[i+1].process {
+			c.figures.Takeovers++
+		}
+	}
 }
 
 func (c *checker) checkOverlap() {
@@ -176,7 +264,7 @@ func (c *checker) checkOverlap() {
 // checkContexts looks at the moments in which only a context was alive.
 func (c *checker) checkContexts() {
 	continued := map[string][]time.Duration{}
-	for _, e := range c.evidence.Entries {
+	for _, e := range c.entries {
 		if e.Kind == Fault && e.Text == Continued {
 			continued[e.Process] = append(continued[e.Process], e.From)
 		}
@@ -221,7 +309,7 @@ func (c *checker) checkTokens() {
 // sorted gives the entries of a kind by their beginning.
 func (c *checker) sorted(kind Kind) []Entry {
 	var some []Entry
-	for _, e := range c.evidence.Entries {
+	for _, e := range c.entries {
 		if e.Kind == kind {
 			some = append(some, e)
 		}
@@ -230,32 +318,12 @@ func (c *checker) sorted(kind Kind) []Entry {
 	return some
 }
 
-func (c *checker) countFaults() {
-	processes := map[string]bool{}
-	for _, e := range c.evidence.Entries {
-		switch {
-		case e.Kind == Start:
-			processes[e.Process] = true
-		case e.Kind == Fault && e.Text == Continued: // the other half of a stop
-		case e.Kind == Fault:
-			c.figures.Faults++
-			switch e.Text {
-			case Killed:
-				c.figures.Kills++
-			case Stopped:
-				c.figures.Stops++
-			}
-		}
-	}
-	c.figures.Processes = len(processes)
-}
-
 // countUnfenced counts what the unfenced counter has certainly lost.
 func (c *checker) countUnfenced() {
-	for _, e := range c.evidence.Entries {
+	for _, e := range c.entries {
 		if e.Kind == Return && e.Counter == Unfenced && e.Outcome == Done {
 			c.figures.UnfencedDone++
 		}
 	}
-	c.figures.UnfencedLost = max(0, c.figures.UnfencedDone-c.evidence.Unfenced)
+	c.figures.UnfencedLost = max(0, c.figures.UnfencedDone-c.unfenced)
 }

@@ -1,15 +1,20 @@
 package chaos
 
 import (
+	"bytes"
+	"encoding/xml"
 	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/anishathalye/porcupine"
 )
 
-// story builds evidence by hand: what two processes, a and b, could have written. It begins with a clean run.
+// story builds evidence by hand: what two processes, a and b, could have written. It begins with a
+// clean run.
 type story struct{ Evidence }
 
 // ms makes the stories' times readable.
@@ -33,7 +38,7 @@ func (s *story) reads(value, from, to int64) {
 func (s *story) increments(op, process string, token, value, from, to int64) {
 	s.tries(op, process, token, value, from, to, Done)
 	s.receipt(op, process, token, value)
-	s.Fenced = max(s.Fenced, value)
+	s.Fenced[""] = max(s.Fenced[""], value)
 }
 
 func (s *story) tries(op, process string, token, value, from, to int64, outcome Outcome) {
@@ -45,9 +50,57 @@ func (s *story) receipt(op, process string, token, value int64) {
 	s.Receipts = append(s.Receipts, Receipt{Op: op, Process: process, Token: token, Value: value})
 }
 
+// of tells what is told of another lock.
+func (s *story) of(lock string, tell func(*story)) {
+	other := &story{Evidence{Fenced: Counters{}}}
+	tell(other)
+	for _, e := range other.Entries {
+		e.Lock = lock
+		s.add(e)
+	}
+}
+
+// member is a sample of one.
+func (s *story) member(lock, session string, token, at int64) {
+	s.of(lock, func(s *story) {
+		s.add(Entry{Kind: Belief, Process: "a", Session: session, Token: token, Held: true, From: ms(at), To: ms(at + 1)})
+	})
+}
+
+// loses tells that a member was found lost at a moment, and given up.
+func (s *story) loses(lock string, token, at int64) {
+	s.of(lock, func(s *story) {
+		s.add(Entry{Kind: Loss, Process: "a", Token: token, From: ms(at)})
+		s.yields("a", token, at)
+	})
+}
+
+// lostSession is of two members that process a loses at 300.
+func lostSession(s *story) {
+	s.member("x", "s1", 1, 200)
+	s.member("y", "s1", 2, 290)
+	s.loses("x", 1, 300)
+	s.loses("y", 2, 302)
+	s.member("y", "s2", 3, 320) // under its next session
+}
+
+// demanded are four shards, which a and b share, from 1000 to 2000.
+func demanded(s *story) {
+	s.Demand = &Demand{From: ms(1000), To: ms(2000), Gap: ms(300), Replicas: []string{"a", "b"}}
+	for i, process := range []string{"a", "a", "b", "b"} {
+		lock := string(rune('1' + i))
+		s.Demand.Locks = append(s.Demand.Locks, lock)
+		s.of(lock, func(s *story) {
+			s.believes("a", 1, 900, 901, 1400)
+			s.believes(process, 2, 1600, 1601, 1900)
+			s.believes(process, 2, 2001, 2002, 2300)
+		})
+	}
+}
+
 // clean is a run without a fault: a holds from 0 to 100, gives up, b from 110 on.
 func clean() *story {
-	s := &story{}
+	s := &story{Evidence{Fenced: Counters{}, Unfenced: Counters{}}}
 	s.believes("a", 7, 0, 1, 90)
 	s.increments("a1", "a", 7, 1, 10, 12)
 	s.reads(1, 13, 14)
@@ -77,7 +130,7 @@ func TestCheckerPassesWhatIsSound(t *testing.T) {
 		"an increment without an answer that was carried out": func(s *story) {
 			s.tries("b2", "b", 8, 0, 170, 180, Unknown)
 			s.receipt("b2", "b", 8, 4)
-			s.Fenced = 4
+			s.Fenced[""] = 4
 			s.reads(3, 181, 182)
 			s.reads(4, 183, 184)
 		},
@@ -91,6 +144,19 @@ func TestCheckerPassesWhatIsSound(t *testing.T) {
 			s.add(Entry{Kind: Fault, Process: "a", Text: Continued, From: ms(145)})
 			s.add(Entry{Kind: Belief, Process: "a", Token: 7, Alive: true, From: ms(146), To: ms(147)})
 		},
+		"a session that is lost with all its members": lostSession,
+		"a session whose process was killed before it could tell": func(s *story) {
+			lostSession(s)
+			s.member("z", "s1", 4, 291)
+			s.add(Entry{Kind: Fault, Process: "a", Text: Killed, From: ms(305), To: ms(306)})
+		},
+		"a member that was given up before the others were lost": func(s *story) {
+			lostSession(s)
+			s.member("z", "s1", 4, 280)
+			s.of("z", func(s *story) { s.yields("a", 4, 285) })
+		},
+		"shards that are led again, and spread evenly": demanded,
+		"tokens of two locks":                          func(s *story) { s.of("x", func(s *story) { s.believes("c", 3, 150, 151, 240) }) },
 		"a lossy unfenced counter": func(s *story) {
 			s.add(Entry{Kind: Return, Process: "a", Counter: Unfenced, Value: 1, Outcome: Done})
 		},
@@ -147,31 +213,68 @@ func TestCheckerFindsWhatIsNot(t *testing.T) {
 		"a lost increment": {NoLostIncrement, func(s *story) { s.increments("b2", "b", 8, 3, 130, 132) }},
 		"a lost increment that the counter doesn't show": {NoLostIncrement, func(s *story) {
 			s.increments("b2", "b", 8, 3, 130, 132)
-			s.Fenced = 4
+			s.Fenced[""] = 4
 		}},
 		"an increment after a later tenure that wrote nothing": {NoStaleWriter, func(s *story) {
 			s.believes("c", 9, 250, 251, 340)
 			s.increments("b2", "b", 8, 4, 260, 262)
 		}},
 		"an acknowledged increment without a receipt": {NoLostIncrement, func(s *story) { s.tries("b2", "b", 8, 4, 130, 132, Done) }},
-		"a counter that was set back":                 {NoLostIncrement, func(s *story) { s.Fenced = 2 }},
+		"a counter that was set back":                 {NoLostIncrement, func(s *story) { s.Fenced[""] = 2 }},
 		"a receipt out of nowhere": {NoLostIncrement, func(s *story) {
 			s.receipt("x", "b", 8, 4)
-			s.Fenced = 4
+			s.Fenced[""] = 4
 		}},
 		"a receipt that names another":   {NoLostIncrement, func(s *story) { s.Receipts[2].Process = "a" }},
 		"an increment by a stale holder": {NoStaleWriter, func(s *story) { s.increments("a3", "a", 7, 4, 170, 172) }},
 		"a refused increment that was carried out": {NoStaleWriter, func(s *story) {
 			s.tries("b2", "b", 8, 4, 170, 172, Refused)
 			s.receipt("b2", "b", 8, 4)
-			s.Fenced = 4
+			s.Fenced[""] = 4
 		}},
 		"a token that falls from receipt to receipt": {NoStaleWriter, func(s *story) { s.increments("a3", "a", 7, 4, 105, 172) }},
 		"a read of the past":                         {Linearizable, func(s *story) { s.reads(2, 130, 131) }},
 		"a read of the future":                       {Linearizable, func(s *story) { s.reads(2, 20, 21) }},
-		"two increments of one value":                {Linearizable, func(s *story) { s.increments("b2", "b", 8, 3, 130, 132) }},
-		"an increment that overtakes another":        {Linearizable, func(s *story) { s.increments("b2", "b", 8, 4, 100, 105) }},
-		"an increment under an overtaken token":      {Linearizable, func(s *story) { s.increments("a3", "a", 7, 4, 105, 172) }},
+		"a member that is believed in after the others were lost": {LostAsAWhole, func(s *story) {
+			lostSession(s)
+			s.member("y", "s1", 2, 301)
+		}},
+		"a member that never heard of the loss": {LostAsAWhole, func(s *story) {
+			lostSession(s)
+			s.member("z", "s1", 4, 280)
+			s.of("z", func(s *story) { s.yields("a", 4, 400) })
+		}},
+		"a tenure that goes on under the next session": {LostAsAWhole, func(s *story) {
+			s.member("y", "s1", 2, 290)
+			s.member("y", "s2", 2, 320)
+		}},
+		"a shard that is led twice": {MutualExclusion, func(s *story) {
+			demanded(s)
+			s.of("3", func(s *story) { s.believes("a", 1, 1603, 1604, 1700) })
+		}},
+		"a shard that nobody leads for too long": {LedAgain, func(s *story) {
+			demanded(s)
+			s.Demand.Gap = ms(200)
+		}},
+		"a shard that nobody leads in the end": {LedAgain, func(s *story) {
+			demanded(s)
+			s.Demand.To, s.Demand.Replicas = ms(2700), nil
+		}},
+		"a shard that nobody ever leads": {LedAgain, func(s *story) {
+			demanded(s)
+			s.Demand.Locks = append(s.Demand.Locks, "5")
+		}},
+		"an uneven spread": {EvenSpread, func(s *story) {
+			demanded(s)
+			s.Demand.Replicas = []string{"a", "b", "c"}
+		}},
+		"a replica that should be gone": {EvenSpread, func(s *story) {
+			demanded(s)
+			s.Demand.Replicas = []string{"a"}
+		}},
+		"two increments of one value":           {Linearizable, func(s *story) { s.increments("b2", "b", 8, 3, 130, 132) }},
+		"an increment that overtakes another":   {Linearizable, func(s *story) { s.increments("b2", "b", 8, 4, 100, 105) }},
+		"an increment under an overtaken token": {Linearizable, func(s *story) { s.increments("a3", "a", 7, 4, 105, 172) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := clean()
@@ -190,10 +293,93 @@ func TestCheckerCountsWhatTheUnfencedCounterLoses(t *testing.T) {
 		s.add(Entry{Kind: Return, Process: "a", Counter: Unfenced, Outcome: Done})
 	}
 	s.add(Entry{Kind: Return, Process: "a", Counter: Unfenced, Outcome: Unknown})
-	s.Unfenced = 3
+	s.Unfenced[""] = 3
 	figures, violations := Check(s.Evidence)
 	if figures.UnfencedDone != 5 || figures.UnfencedLost != 2 || len(violations) > 0 {
 		t.Errorf("%v, %v", figures, violations)
+	}
+}
+
+// late is the story of the picture: a reads both counters, stands still, and writes after b's.
+func late(guarded bool) *story {
+	s := &story{Evidence{Fenced: Counters{}, Unfenced: Counters{}}}
+	call := func(process, counter, op string, token, from int64) {
+		s.add(Entry{Kind: Call, Process: process, Counter: counter, Op: op, Token: token, From: ms(from)})
+	}
+	answer := func(process, counter, op string, token, value, to int64, outcome Outcome) {
+		s.add(Entry{Kind: Return, Process: process, Counter: counter, Op: op, Token: token, Value: value, To: ms(to), Outcome: outcome})
+	}
+	s.believes("a", 1, 0, 1, 50)
+	call("a", Fenced, "a1", 1, 10)
+	call("a", Unfenced, "a2", 1, 11)
+	s.believes("b", 2, 60, 61, 900)
+	for n := range int64(9) {
+		op := string(rune('A' + n))
+		s.increments("b"+op, "b", 2, n+1, 100+10*n, 104+10*n)
+		call("b", Unfenced, "u"+op, 2, 105+10*n)
+		answer("b", Unfenced, "u"+op, 2, n+1, 109+10*n, Done)
+	}
+	s.add(Entry{Kind: Read, Counter: Unfenced, Value: 9, From: ms(200), To: ms(201)})
+	if guarded {
+		answer("a", Unfenced, "a2", 1, 0, 300, notSent)
+	} else {
+		answer("a", Unfenced, "a2", 1, 1, 300, Done)
+		s.add(Entry{Kind: Read, Counter: Unfenced, Value: 1, From: ms(310), To: ms(311)})
+	}
+	answer("a", Fenced, "a1", 1, 1, 320, Refused)
+	return s
+}
+
+func TestCompareHistoriesTellsAGuardedCounterFromAnUnguardedOne(t *testing.T) {
+	h := CompareHistories(late(false).Evidence, "")
+	if h.Fenced != porcupine.Ok || h.Unfenced != porcupine.Illegal || h.Operations != [2]int{9, 12} {
+		t.Errorf("guarded: %v, unguarded: %v, of %v operations", h.Fenced, h.Unfenced, h.Operations)
+	}
+	if h = CompareHistories(late(true).Evidence, ""); h.Unfenced != porcupine.Ok {
+		t.Errorf("without the late write: %v", h.Unfenced)
+	}
+}
+
+// An unfenced write without an answer may have been carried out, or not: neither is a violation.
+func TestAnUnfencedIncrementWithoutAnAnswerMayHaveBeenCarriedOut(t *testing.T) {
+	for value, want := range map[int64]porcupine.CheckResult{0: porcupine.Ok, 1: porcupine.Ok, 2: porcupine.Illegal} {
+		s := &story{}
+		s.add(Entry{Kind: Call, Process: "a", Counter: Unfenced, Op: "a1", From: ms(1)})
+		s.add(Entry{Kind: Return, Process: "a", Counter: Unfenced, Op: "a1", Value: 1, To: ms(2), Outcome: Unknown})
+		s.add(Entry{Kind: Read, Counter: Unfenced, Value: value, From: ms(3), To: ms(4)})
+		if h := CompareHistories(s.Evidence, ""); h.Unfenced != want {
+			t.Errorf("then the counter stood at %d: %v, want %v", value, h.Unfenced, want)
+		}
+	}
+}
+
+func TestThePictureIsAWellFormedSVGForLightAndDark(t *testing.T) {
+	drawn, err := DrawHistories(CompareHistories(late(false).Evidence, ""), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept, err := os.ReadFile("testdata/unguarded.svg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, svg := range map[string][]byte{"drawn": drawn, "kept": kept} {
+		if err := xml.Unmarshal(svg, new(struct{})); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		for _, want := range []string{"prefers-color-scheme: dark", "writes 1", "refused", "not linearizable"} {
+			if !bytes.Contains(svg, []byte(want)) {
+				t.Errorf("%s: it has no %q", name, want)
+			}
+		}
+		if len(svg) > 60<<10 {
+			t.Errorf("%s: it has %d bytes", name, len(svg))
+		}
+	}
+	if !bytes.Contains(drawn, []byte("9 increments are lost")) {
+		t.Error("it does not say how many increments were lost")
+	}
+	if _, err := DrawHistories(CompareHistories(clean().Evidence, ""), "a"); err == nil {
+		t.Error("a run without a late write was drawn")
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -29,6 +30,9 @@ const patience = 15 * time.Second
 // setup describes the contenders of a scenario.
 type setup struct {
 	contenders int
+	locks      []string      // nil: one
+	gap        time.Duration // no lock may be without a leader for longer; 0: nothing is demanded
+	spread     bool          // the locks must be spread evenly in the end
 	lease      time.Duration // heartbeats are a quarter of it
 	hold       time.Duration // see WorkerConfig
 	configure  func(i int, c *WorkerConfig)
@@ -45,6 +49,7 @@ type cluster struct {
 	workers  []*contender
 	watching sync.WaitGroup
 	stopped  chan struct{} // closed to stop the observer
+	demand   Demand
 }
 
 // contender is one worker, in one process after the other.
@@ -71,7 +76,10 @@ func newCluster(t *testing.T, engine Engine, s setup) *cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cluster{t: t, setup: s, engine: engine, dir: dir, stopped: make(chan struct{}),
+	if s.locks == nil {
+		s.locks = []string{lockName}
+	}
+	c := &cluster{t: t, setup: s, demand: Demand{Locks: s.locks, Gap: s.gap}, engine: engine, dir: dir, stopped: make(chan struct{}),
 		store: store{client: client, table: "chaos-" + uuid.NewString()}}
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -117,29 +125,41 @@ func (c *cluster) startAll() {
 	}
 }
 
-// observe reads the fenced counter and the lock's record, straight from the engine.
+// observe reads the fenced counters and the locks' records by turns, straight from the engine.
 func (c *cluster) observe() {
 	defer c.watching.Done()
-	ticker := time.NewTicker(25 * time.Millisecond)
+	every := 25 * time.Millisecond
+	if len(c.setup.locks) > 1 {
+		every = 100 * time.Millisecond // the workers need the machine
+	}
+	ticker := time.NewTicker(every)
 	defer ticker.Stop()
-	for {
+	for n := 0; ; n++ {
 		select {
 		case <-c.stopped:
 			return
 		case <-ticker.C:
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		c.observeOne(c.setup.locks[n%len(c.setup.locks)])
+	}
+}
+
+func (c *cluster) observeOne(lock string) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	for _, counter := range []string{Fenced, Unfenced} {
+		if counter == Unfenced && len(c.setup.locks) > 1 {
+			continue // nobody writes it
+		}
 		from := Monotonic()
-		value, err := c.store.counter(ctx, Fenced)
-		if err == nil {
-			c.journal.Write(Entry{Kind: Read, From: from, To: Monotonic(), Counter: Fenced, Value: value})
+		if value, err := c.store.counter(ctx, lock, counter); err == nil {
+			c.journal.Write(Entry{Kind: Read, From: from, To: Monotonic(), Lock: lock, Counter: counter, Value: value})
 		}
-		from = Monotonic()
-		record, err := c.store.read(ctx, lockName)
-		if err == nil && record != nil {
-			c.journal.Write(Entry{Kind: Record, From: from, To: Monotonic(), Token: numberOf(record["fencingToken"]), Text: ownerOf(record)})
-		}
-		cancel()
+	}
+	from := Monotonic()
+	record, err := c.store.read(ctx, lock)
+	if err == nil && record != nil {
+		c.journal.Write(Entry{Kind: Record, From: from, To: Monotonic(), Lock: lock, Token: numberOf(record["fencingToken"]), Text: ownerOf(record)})
 	}
 }
 
@@ -159,12 +179,12 @@ func ownerOf(record map[string]*dynamodb.AttributeValue) string {
 	return ""
 }
 
-// eventually polls until condition is true.
+// eventually polls until condition is true. A look at many locks costs the machine something.
 func (c *cluster) eventually(within time.Duration, what string, condition func(context.Context) bool) {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(c.t.Context(), within)
 	defer cancel()
-	ticker := time.NewTicker(20 * time.Millisecond)
+	ticker := time.NewTicker(min(time.Duration(20*len(c.setup.locks))*time.Millisecond, 500*time.Millisecond))
 	defer ticker.Stop()
 	for !condition(ctx) {
 		select {
@@ -185,7 +205,7 @@ func (c *cluster) last(d time.Duration) {
 
 // holder is who the record says holds the lock, if that is a worker, and with which token.
 func (c *cluster) holder(ctx context.Context) (*contender, int64) {
-	record, err := c.store.read(ctx, lockName)
+	record, err := c.store.read(ctx, c.setup.locks[0])
 	if err != nil || record["isReleased"] != nil {
 		return nil, 0
 	}
@@ -209,19 +229,117 @@ func (c *cluster) awaitHolder(after int64) (w *contender, token int64) {
 	return w, token
 }
 
-// awaitIncrements waits until the fenced counter has risen by n.
+// awaitIncrements waits until each lock's fenced counter has risen by n.
 func (c *cluster) awaitIncrements(n int64) {
 	c.t.Helper()
-	start := int64(-1)
+	c.awaitIncrementsSince(c.counters(), n)
+}
+
+// counters are what the fenced counters stand at.
+func (c *cluster) counters() (values Counters) {
+	c.t.Helper()
+	c.eventually(patience, "the counters to be read", func(ctx context.Context) (ok bool) {
+		var err error
+		values, err = c.store.counters(ctx, c.setup.locks, Fenced)
+		return err == nil
+	})
+	return values
+}
+
+func (c *cluster) awaitIncrementsSince(start Counters, n int64) {
+	c.t.Helper()
 	c.eventually(2*c.setup.lease+patience, fmt.Sprintf("%d more increments", n), func(ctx context.Context) bool {
-		value, err := c.store.counter(ctx, Fenced)
+		values, err := c.store.counters(ctx, c.setup.locks, Fenced)
 		if err != nil {
 			return false
 		}
-		if start < 0 {
-			start = value
+		for lock, value := range values {
+			if value < start[lock]+n {
+				return false
+			}
 		}
-		return value >= start+n
+		return true
+	})
+}
+
+// holdings are how many locks each worker's process has, by the records, and how many of those are
+// members of a session.
+func (c *cluster) holdings(ctx context.Context) (held, members map[*contender]int) {
+	held, members = map[*contender]int{}, map[*contender]int{}
+	records, err := c.store.readAll(ctx, c.setup.locks)
+	if err != nil {
+		return held, members
+	}
+	for _, w := range c.workers {
+		identifier := w.identifier()
+		for _, record := range records {
+			if record["isReleased"] == nil && ownerOf(record) == identifier {
+				held[w]++
+				if record["sessionName"] != nil {
+					members[w]++
+				}
+			}
+		}
+	}
+	return held, members
+}
+
+// awaitHoldings waits until these workers, and nobody else, have all the locks; evenly if that is
+// asked for.
+func (c *cluster) awaitHoldings(even bool, workers ...*contender) {
+	c.t.Helper()
+	var held map[*contender]int
+	defer func() {
+		if c.t.Failed() {
+			for w, n := range held {
+				c.t.Logf("%s has %d locks", w.name(), n)
+			}
+		}
+	}()
+	c.eventually(3*c.setup.lease+2*patience, fmt.Sprintf("all locks at %d workers", len(workers)), func(ctx context.Context) bool {
+		held, _ = c.holdings(ctx)
+		sum := 0
+		for _, w := range workers {
+			n := held[w]
+			sum += n
+			if even && (n < len(c.setup.locks)/len(workers) || n > (len(c.setup.locks)+len(workers)-1)/len(workers)) {
+				return false
+			}
+		}
+		return sum == len(c.setup.locks)
+	})
+}
+
+// others are all workers but these.
+func (c *cluster) others(but ...*contender) []*contender {
+	return slices.DeleteFunc(slices.Clone(c.workers), func(w *contender) bool { return slices.Contains(but, w) })
+}
+
+// demandFromNow begins the time in which all locks must be led.
+func (c *cluster) demandFromNow() { c.demand.From = Monotonic() }
+
+// awaitDemand ends the time of the demand. Where an even spread is demanded, it does so at a moment
+// at which the journals show it.
+func (c *cluster) awaitDemand() {
+	c.t.Helper()
+	if !c.setup.spread {
+		c.demand.To = Monotonic()
+		return
+	}
+	for _, w := range c.workers {
+		c.demand.Replicas = append(c.demand.Replicas, w.name())
+	}
+	c.eventually(3*c.setup.lease+patience, "each lock to be led, and all replicas to lead equal parts", func(context.Context) bool {
+		c.awaitHoldings(true, c.workers...)
+		c.demand.To = Monotonic()
+		c.last(2 * time.Second) // every sampler has written once more by then
+		f := fleet{Evidence: Evidence{Entries: c.entries(), Demand: &c.demand}}
+		for _, checker := range checkers(f.Evidence) {
+			checker.readTenures()
+			f.tenures = append(f.tenures, checker.tenures...)
+		}
+		f.checkSpread()
+		return len(f.violations) == 0
 	})
 }
 
@@ -250,7 +368,7 @@ func (w *contender) start() {
 		Style:      []Style{Waits, Elects, Tries}[w.index%3],
 		Endpoint:   w.proxy.URL(),
 		Table:      c.store.table,
-		Lock:       lockName,
+		Locks:      c.setup.locks,
 		Lease:      c.setup.lease,
 		Heartbeat:  c.setup.lease / 4,
 		Hold:       c.setup.hold,
@@ -315,7 +433,8 @@ func (w *contender) kill() {
 	})
 }
 
-// awaitStart waits until the worker's process has written its first entry, from where on it obeys a SIGTERM.
+// awaitStart waits until the worker's process has written its first entry, from where on it obeys a
+// SIGTERM.
 func (w *contender) awaitStart() {
 	c, path := w.cluster, filepath.Join(w.cluster.dir, w.name()+".jsonl")
 	c.t.Helper()
@@ -368,14 +487,39 @@ func (w *contender) end() {
 	_ = stdin.Close()
 }
 
-// finish heals everything, demands that somebody leads again, ends the workers gracefully and checks all that they left.
+// finish winds the cluster up, and demands that nothing it has left is a violation.
 func (c *cluster) finish() Figures {
+	c.t.Helper()
+	c.windUp()
+	figures, violations := Check(c.evidence())
+	for i, v := range violations {
+		if i == 20 {
+			c.t.Errorf("and %d more violations", len(violations)-i)
+			break
+		}
+		c.t.Errorf("violation of %v", v)
+	}
+	c.t.Logf("%v; violations: %d", figures, len(violations))
+	total.mu.Lock()
+	defer total.mu.Unlock()
+	total.runs, total.violations, total.figures = total.runs+1, total.violations+len(violations), total.figures.Add(figures)
+	return figures
+}
+
+// windUp heals everything, demands that somebody leads again, and ends the workers gracefully.
+func (c *cluster) windUp() {
 	c.t.Helper()
 	for _, w := range c.workers {
 		w.heal()
 		w.continued()
 	}
-	c.awaitIncrements(3)
+	if c.setup.gap > 0 {
+		start := c.counters()
+		c.awaitDemand()
+		c.awaitIncrementsSince(start, 1)
+	} else {
+		c.awaitIncrements(3)
+	}
 	for _, w := range c.workers {
 		w.awaitStart()
 		w.signal(unix.SIGTERM)
@@ -394,35 +538,15 @@ func (c *cluster) finish() Figures {
 		w.end()
 	}
 	c.stopObserving()
-	figures, violations := Check(c.evidence())
-	for i, v := range violations {
-		if i == 20 {
-			c.t.Errorf("and %d more violations", len(violations)-i)
-			break
-		}
-		c.t.Errorf("violation of %v", v)
-	}
-	c.t.Logf("%v; violations: %d", figures, len(violations))
-	total.mu.Lock()
-	defer total.mu.Unlock()
-	total.runs, total.violations, total.figures = total.runs+1, total.violations+len(violations), total.figures.Add(figures)
-	return figures
 }
 
-// evidence gathers the journals and what the table holds. It also looks for what a race detector or a panic has left on stderr.
+// evidence gathers the journals and what the table holds. It also looks for what a race detector or
+// a panic has left on stderr.
 func (c *cluster) evidence() Evidence {
 	c.t.Helper()
-	var e Evidence
-	journals, err := filepath.Glob(filepath.Join(c.dir, "*.jsonl"))
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	for _, path := range journals {
-		entries, err := ReadJournal(path)
-		if err != nil {
-			c.t.Fatal(err)
-		}
-		e.Entries = append(e.Entries, entries...)
+	e := Evidence{Entries: c.entries()}
+	if c.setup.gap > 0 {
+		e.Demand = &c.demand
 	}
 	said, _ := filepath.Glob(filepath.Join(c.dir, "*.stderr"))
 	for _, path := range said {
@@ -434,12 +558,29 @@ func (c *cluster) evidence() Evidence {
 	defer cancel()
 	var errs [3]error
 	e.Receipts, errs[0] = c.store.receipts(ctx)
-	e.Fenced, errs[1] = c.store.counter(ctx, Fenced)
-	e.Unfenced, errs[2] = c.store.counter(ctx, Unfenced)
+	e.Fenced, errs[1] = c.store.counters(ctx, c.setup.locks, Fenced)
+	e.Unfenced, errs[2] = c.store.counters(ctx, c.setup.locks, Unfenced)
 	for _, err := range errs {
 		if err != nil {
 			c.t.Fatal(err)
 		}
 	}
 	return e
+}
+
+// entries are what all journals say so far.
+func (c *cluster) entries() (all []Entry) {
+	c.t.Helper()
+	journals, err := filepath.Glob(filepath.Join(c.dir, "*.jsonl"))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for _, path := range journals {
+		entries, err := ReadJournal(path)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		all = append(all, entries...)
+	}
+	return all
 }

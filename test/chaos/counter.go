@@ -5,11 +5,9 @@ import (
 	"math"
 	"slices"
 	"time"
-
-	"github.com/anishathalye/porcupine"
 )
 
-// increment is one of the fenced counter, from all that is known of it.
+// increment is one of a counter, from all that is known of it.
 type increment struct {
 	op, process string
 	token       int64
@@ -20,27 +18,37 @@ type increment struct {
 }
 
 func (c *checker) readIncrements() {
+	c.increments = c.incrementsOf(Fenced)
 	c.byOp = map[string]*increment{}
+	for _, i := range c.increments {
+		c.byOp[i.op] = i
+	}
+}
+
+// incrementsOf are those of one of the counters, in the order of their calls.
+func (c *checker) incrementsOf(counter string) (all []*increment) {
+	byOp := map[string]*increment{}
 	for _, e := range c.sorted(Call) {
-		if e.Counter != Fenced {
+		if e.Counter != counter {
 			continue
 		}
 		i := &increment{op: e.Op, process: e.Process, token: e.Token, from: e.From, to: math.MaxInt64, outcome: Unknown}
-		c.increments, c.byOp[e.Op] = append(c.increments, i), i
+		all, byOp[e.Op] = append(all, i), i
 	}
-	for _, e := range c.evidence.Entries {
-		if i := c.byOp[e.Op]; e.Kind == Return && e.Counter == Fenced && i != nil {
+	for _, e := range c.entries {
+		if i := byOp[e.Op]; e.Kind == Return && e.Counter == counter && i != nil {
 			i.outcome, i.value = e.Outcome, e.Value
 			if e.Outcome != Unknown {
 				i.to = e.To
 			}
 		}
 	}
+	return all
 }
 
 // checkFenced compares what the processes know with what the table holds.
 func (c *checker) checkFenced() {
-	receipts := slices.Clone(c.evidence.Receipts)
+	receipts := slices.Clone(c.receipts)
 	slices.SortFunc(receipts, func(a, b Receipt) int { return cmp.Or(cmp.Compare(a.Value, b.Value), cmp.Compare(a.Op, b.Op)) })
 	c.figures.Increments = len(receipts)
 
@@ -55,8 +63,8 @@ func (c *checker) checkFenced() {
 		}
 		token = max(token, r.Token)
 	}
-	if n := int64(len(receipts)); c.evidence.Fenced != n {
-		c.violated(NoLostIncrement, "the counter stands at %d, and there are %d receipts", c.evidence.Fenced, n)
+	if n := int64(len(receipts)); c.fenced != n {
+		c.violated(NoLostIncrement, "the counter stands at %d, and there are %d receipts", c.fenced, n)
 	}
 	for n := range receipts {
 		r := &receipts[n]
@@ -96,57 +104,5 @@ func (c *checker) checkIncrement(i *increment) {
 			c.violated(NoStaleWriter, "increment to %d by %s (token %d) began at %v and was taken, after the beginning of %v", i.receipt.Value, i.process, i.token, i.from, t)
 			return
 		}
-	}
-}
-
-// operation is an input of the history: an increment by a holder, or a read if token is 0.
-type operation struct{ token int64 }
-
-// standing is a state of the fenced register.
-type standing struct{ value, token int64 }
-
-// register is the sequential counter. The output of an increment is the value that it read, that of a read as well. An increment that
-// read anything but the present value, or whose token has been overtaken, can't be carried out.
-var register = porcupine.Model{
-	Init: func() any { return standing{} },
-	Step: func(state, input, output any) (bool, any) {
-		s, token, read := state.(standing), input.(operation).token, output.(int64)
-		switch {
-		case read != s.value || token != 0 && token < s.token:
-			return false, s
-		case token == 0:
-			return true, s
-		default:
-			return true, standing{value: s.value + 1, token: token}
-		}
-	},
-}
-
-// historyPatience bounds the search for a linearization. The histories are almost sequential: it takes milliseconds.
-const historyPatience = time.Minute
-
-func (c *checker) checkHistory() {
-	var history []porcupine.Operation
-	for _, i := range c.increments {
-		wrote := i.value
-		switch {
-		case i.outcome == Done:
-		case i.receipt != nil:
-			wrote = i.receipt.Value
-		default:
-			continue
-		}
-		history = append(history, porcupine.Operation{Input: operation{token: i.token}, Output: wrote - 1, Call: int64(i.from), Return: int64(i.to)})
-	}
-	for _, e := range c.evidence.Entries {
-		if e.Kind == Read && e.Counter == Fenced {
-			history = append(history, porcupine.Operation{Output: e.Value, Input: operation{}, Call: int64(e.From), Return: int64(e.To)})
-		}
-	}
-	switch porcupine.CheckOperationsTimeout(register, history, historyPatience) {
-	case porcupine.Illegal:
-		c.violated(Linearizable, "no order of the %d operations on the fenced counter explains their answers", len(history))
-	case porcupine.Unknown:
-		c.violated(Linearizable, "not decided within %v for %d operations", historyPatience, len(history))
 	}
 }

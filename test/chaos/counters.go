@@ -3,7 +3,7 @@ package chaos
 import (
 	"context"
 	"errors"
-	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -31,8 +31,7 @@ func NewClient(endpoint string) (*dynamodb.DynamoDB, error) {
 		Endpoint:    &endpoint,
 		Region:      aws.String("us-east-1"),
 		Credentials: credentials.NewStaticCredentials("chaos", "chaos", ""),
-		// Of its own: where AWS_CA_BUNDLE is set a session changes the one that it is given.
-		HTTPClient: &http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone()},
+		HTTPClient:  lockclient.NewHTTPClient(),
 	})
 	if err != nil {
 		return nil, err
@@ -42,7 +41,8 @@ func NewClient(endpoint string) (*dynamodb.DynamoDB, error) {
 
 type transactItem = dynamodb.TransactWriteItem
 
-// once turns the SDK's retries off for a request, so that a refusal is the answer to the only copy of it that there is.
+// once turns the SDK's retries off for a request, so that a refusal is the answer to the only copy
+// of it that there is.
 func once(r *request.Request) { r.Retryer = client.NoOpRetryer{} }
 
 // store is the table, for everything but the lock.
@@ -76,30 +76,75 @@ func (s store) read(ctx context.Context, name string) (map[string]*dynamodb.Attr
 	return out.Item, nil
 }
 
-// counter reads a counter; one never written stands at 0.
-func (s store) counter(ctx context.Context, name string) (int64, error) {
-	item, err := s.read(ctx, counterKey+name)
+// counterOf is the key of one of a lock's counters.
+func counterOf(lock, name string) string { return counterKey + lock + "/" + name }
+
+// readAll is read of many items, by name.
+func (s store) readAll(ctx context.Context, names []string) (map[string]map[string]*dynamodb.AttributeValue, error) {
+	items := map[string]map[string]*dynamodb.AttributeValue{}
+	for some := range slices.Chunk(names, 100) {
+		keys := make([]map[string]*dynamodb.AttributeValue, len(some))
+		for i, name := range some {
+			keys[i] = key(name)
+		}
+		wanted := map[string]*dynamodb.KeysAndAttributes{s.table: {Keys: keys, ConsistentRead: aws.Bool(true)}}
+		for len(wanted) > 0 {
+			out, err := s.client.BatchGetItemWithContext(ctx, &dynamodb.BatchGetItemInput{RequestItems: wanted}, once)
+			if err != nil {
+				return nil, err
+			}
+			for _, item := range out.Responses[s.table] {
+				items[aws.StringValue(item["key"].S)] = item
+			}
+			wanted = out.UnprocessedKeys
+		}
+	}
+	return items, nil
+}
+
+// counters reads a counter of many locks.
+func (s store) counters(ctx context.Context, locks []string, name string) (Counters, error) {
+	keys := make([]string, len(locks))
+	for i, lock := range locks {
+		keys[i] = counterOf(lock, name)
+	}
+	items, err := s.readAll(ctx, keys)
+	if err != nil {
+		return nil, err
+	}
+	values := Counters{}
+	for i, lock := range locks {
+		values[lock] = numberOf(items[keys[i]]["value"])
+	}
+	return values, nil
+}
+
+// counter reads a counter of a lock; one never written stands at 0.
+func (s store) counter(ctx context.Context, lock, name string) (int64, error) {
+	item, err := s.read(ctx, counterOf(lock, name))
 	return numberOf(item["value"]), err
 }
 
 // overwrite sets a counter without any condition.
-func (s store) overwrite(ctx context.Context, name string, value int64) error {
-	item := key(counterKey + name)
+func (s store) overwrite(ctx context.Context, lock, name string, value int64) error {
+	item := key(counterOf(lock, name))
 	item["value"] = number(value)
 	_, err := s.client.PutItemWithContext(ctx, &dynamodb.PutItemInput{TableName: &s.table, Item: item}, once)
 	return err
 }
 
-// fenced is the transaction of one increment: the counter, without a condition of its own, and the receipt.
+// fenced is the transaction of one increment: the counter, without a condition of its own, and the
+// receipt.
 func (s store) fenced(r Receipt) *dynamodb.TransactWriteItemsInput {
 	receipt := key(receiptKey + r.Op)
-	receipt["value"], receipt["token"], receipt["process"] = number(r.Value), number(r.Token), &dynamodb.AttributeValue{S: &r.Process}
+	receipt["value"], receipt["token"] = number(r.Value), number(r.Token)
+	receipt["process"], receipt["lock"] = &dynamodb.AttributeValue{S: &r.Process}, &dynamodb.AttributeValue{S: &r.Lock}
 	return &dynamodb.TransactWriteItemsInput{
 		ClientRequestToken: aws.String(uuid.NewString()),
 		TransactItems: []*dynamodb.TransactWriteItem{
 			{Update: &dynamodb.Update{
 				TableName:                 &s.table,
-				Key:                       key(counterKey + Fenced),
+				Key:                       key(counterOf(r.Lock, Fenced)),
 				UpdateExpression:          aws.String("SET #v = :v"),
 				ExpressionAttributeNames:  map[string]*string{"#v": aws.String("value")},
 				ExpressionAttributeValues: map[string]*dynamodb.AttributeValue{":v": number(r.Value)},
@@ -109,11 +154,13 @@ func (s store) fenced(r Receipt) *dynamodb.TransactWriteItemsInput {
 	}
 }
 
-// transact sends a transaction whose last item is the lock's ConditionCheck until an answer says what became of it, or ctx ends.
-// All attempts carry one ClientRequestToken, so that it is carried out once.
-func (s store) transact(ctx context.Context, in *dynamodb.TransactWriteItemsInput, pause time.Duration) (Outcome, error) {
+// transact sends a transaction whose last item is the lock's ConditionCheck until an answer says
+// what became of it, or ctx ends. All attempts carry one ClientRequestToken, so that it is carried
+// out once. An attempt waits for its answer for as long as given: many that are repeated early
+// would keep a busy machine busy.
+func (s store) transact(ctx context.Context, in *dynamodb.TransactWriteItemsInput, wait, pause time.Duration) (Outcome, error) {
 	for {
-		attempt, cancel := context.WithTimeout(ctx, 10*pause)
+		attempt, cancel := context.WithTimeout(ctx, wait)
 		_, err := s.client.TransactWriteItemsWithContext(attempt, in, once)
 		cancel()
 		switch {
@@ -136,7 +183,8 @@ func (s store) receipts(ctx context.Context) ([]Receipt, error) {
 	err := s.client.ScanPagesWithContext(ctx, &dynamodb.ScanInput{TableName: &s.table, ConsistentRead: aws.Bool(true)}, func(page *dynamodb.ScanOutput, _ bool) bool {
 		for _, item := range page.Items {
 			if op, ok := strings.CutPrefix(aws.StringValue(item["key"].S), receiptKey); ok {
-				all = append(all, Receipt{Op: op, Process: aws.StringValue(item["process"].S), Value: numberOf(item["value"]), Token: numberOf(item["token"])})
+				all = append(all, Receipt{Op: op, Lock: aws.StringValue(item["lock"].S), Process: aws.StringValue(item["process"].S),
+					Value: numberOf(item["value"]), Token: numberOf(item["token"])})
 			}
 		}
 		return true
@@ -144,7 +192,8 @@ func (s store) receipts(ctx context.Context) ([]Receipt, error) {
 	return all, err
 }
 
-// certainlyNot reports whether an unconditional write that ended in err has not been and will not be carried out.
+// certainlyNot reports whether an unconditional write that ended in err has not been and will not
+// be carried out.
 func certainlyNot(err error) bool {
 	var reply awserr.RequestFailure
 	return errors.As(err, &reply) && reply.StatusCode() >= 400 && reply.StatusCode() < 500

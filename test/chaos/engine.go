@@ -10,10 +10,11 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
+	"github.com/leaderkit/leaderkit/test/dynamolocal"
 	"github.com/leaderkit/leaderkit/test/dynamotest"
 	"golang.org/x/sys/unix"
 )
@@ -30,7 +31,8 @@ type OwnEngine interface {
 	Name() string
 	// Freeze stops the engine's process and continues it after d.
 	Freeze(d time.Duration) error
-	// Restart takes the engine down the hard way, keeps it down for d and brings it up again, with its tables.
+	// Restart takes the engine down the hard way, keeps it down for d and brings it up again, with
+	// its tables.
 	Restart(d time.Duration) error
 }
 
@@ -44,7 +46,8 @@ func (endpoint) Close() {}
 
 const engineVariable = "LEADERKIT_CHAOS_ENGINE"
 
-// runEngine is a process that serves dynamotest. It says its address on stdout and obeys "down" and "up" on stdin; it ends with stdin.
+// runEngine is a process that serves dynamotest. It says its address on stdout and obeys "down" and
+// "up" on stdin; it ends with stdin.
 func runEngine() error {
 	engine := dynamotest.New()
 	port, err := freePort()
@@ -79,6 +82,20 @@ func runEngine() error {
 		}
 	}
 	return commands.Err()
+}
+
+// freePort finds a port for an engine that will be away for a while and must find it free when it
+// comes back: one below those that systems hand out to clients.
+func freePort() (int, error) {
+	var err error
+	for range 100 {
+		port := 20000 + rand.IntN(10000)
+		var listener net.Listener
+		if listener, err = net.Listen("tcp", fmt.Sprintf(":%d", port)); err == nil {
+			return port, listener.Close()
+		}
+	}
+	return 0, err
 }
 
 // memoryEngine is dynamotest in a process of its own.
@@ -127,7 +144,13 @@ func (e *memoryEngine) Close() {
 	_ = e.process.Wait()
 }
 
-func (e *memoryEngine) Freeze(d time.Duration) error { return freeze(e.process.Process, d) }
+func (e *memoryEngine) Freeze(d time.Duration) error {
+	if err := e.process.Process.Signal(unix.SIGSTOP); err != nil {
+		return err
+	}
+	<-time.After(d)
+	return e.process.Process.Signal(unix.SIGCONT)
+}
 
 func (e *memoryEngine) Restart(d time.Duration) error {
 	if err := e.tell("down"); err != nil {
@@ -147,123 +170,39 @@ func (e *memoryEngine) tell(command string) error {
 
 // localEngine is DynamoDB Local with its tables in a folder.
 type localEngine struct {
-	command func() *exec.Cmd
-	process *exec.Cmd
-	port    int
+	*dynamolocal.Server
+	port   int
+	folder string
 }
 
-// startLocalEngine starts DynamoDB Local from the cache of hack/dynamodb-local.sh. ok is false where there is none, or no Java.
-func startLocalEngine(tables string) (e *localEngine, ok bool, err error) {
-	java, jars, native := findLocal()
-	if java == "" {
-		return nil, false, nil
-	}
-	port, err := freePort()
+func startLocalEngine(folder string) (*localEngine, error) {
+	server, err := dynamolocal.Start(context.Background(), dynamolocal.WithFolder(folder))
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
-	e = &localEngine{port: port, command: func() *exec.Cmd {
-		return exec.Command(java, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx256m", "-Djava.library.path="+native, "-cp", jars,
-			"software.amazon.dynamodb.services.local.main.ServerRunner", "-dbPath", tables, "-sharedDb", "-disableTelemetry", "-port", fmt.Sprint(port))
-	}}
-	if err := e.start(); err != nil {
-		return nil, false, err
-	}
-	return e, true, nil
-}
-
-// findLocal looks for a Java and for what hack/dynamodb-local.sh has downloaded from Maven or npm.
-func findLocal() (java, jars, native string) {
-	cache := os.Getenv("XDG_CACHE_HOME")
-	if cache == "" {
-		cache = filepath.Join(os.Getenv("HOME"), ".cache")
-	}
-	java, err := exec.LookPath("java")
-	if home := os.Getenv("JAVA_HOME"); home != "" {
-		java, err = exec.LookPath(filepath.Join(home, "bin", "java"))
-	}
+	_, port, err := net.SplitHostPort(endpoint(server.URL).Address())
 	if err != nil {
-		return "", "", ""
+		return nil, err
 	}
-	if found, _ := filepath.Glob(filepath.Join(cache, "leaderkit", "dynamodb-local-*", "maven", "DynamoDBLocal-*.jar")); len(found) > 0 {
-		dir := filepath.Dir(found[len(found)-1])
-		return java, filepath.Join(dir, "*"), dir
-	}
-	if found, _ := filepath.Glob(filepath.Join(cache, "leaderkit", "dynamodb-local-*", "npm", "DynamoDBLocal.jar")); len(found) > 0 {
-		native := filepath.Join(filepath.Dir(found[len(found)-1]), "DynamoDBLocal_lib")
-		return java, found[len(found)-1] + string(os.PathListSeparator) + filepath.Join(native, "*"), native
-	}
-	return "", "", ""
+	e := &localEngine{Server: server, folder: folder}
+	e.port, err = strconv.Atoi(port)
+	return e, err
 }
 
-// freePort finds a port for an engine that will be away for a while and must find it free when it comes back: one below those that systems
-// hand out to clients.
-func freePort() (int, error) {
-	var err error
-	for range 100 {
-		port := 20000 + rand.IntN(10000)
-		var listener net.Listener
-		if listener, err = net.Listen("tcp", fmt.Sprintf(":%d", port)); err == nil {
-			return port, listener.Close()
-		}
-	}
-	return 0, err
-}
+func (e *localEngine) Address() string { return endpoint(e.URL).Address() }
+func (e *localEngine) Name() string    { return e.String() }
 
-func (e *localEngine) Address() string { return fmt.Sprintf("127.0.0.1:%d", e.port) }
-func (e *localEngine) Name() string    { return "DynamoDB Local" }
-
-func (e *localEngine) start() error {
-	e.process = e.command()
-	if err := e.process.Start(); err != nil {
+func (e *localEngine) Freeze(d time.Duration) error {
+	if err := e.Pause(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	if err := answers(ctx, "http://"+e.Address()); err != nil {
-		e.Close()
-		return err
-	}
-	return nil
+	<-time.After(d)
+	return e.Resume()
 }
 
-// answers waits until something does.
-func answers(ctx context.Context, url string) error {
-	client, err := NewClient(url)
-	if err != nil {
-		return err
-	}
-	for {
-		_, err := client.ListTablesWithContext(ctx, nil, once)
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("chaos: %s does not answer: %w", url, err)
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
-}
-
-// Close kills the process: its tables are the test's and go with it.
-func (e *localEngine) Close() {
-	_ = e.process.Process.Kill()
-	_ = e.process.Wait()
-}
-
-func (e *localEngine) Freeze(d time.Duration) error { return freeze(e.process.Process, d) }
-
-func (e *localEngine) Restart(d time.Duration) error {
+func (e *localEngine) Restart(d time.Duration) (err error) {
 	e.Close()
 	<-time.After(d)
-	return e.start()
-}
-
-func freeze(p *os.Process, d time.Duration) error {
-	if err := p.Signal(unix.SIGSTOP); err != nil {
-		return err
-	}
-	<-time.After(d)
-	return p.Signal(unix.SIGCONT)
+	e.Server, err = dynamolocal.Start(context.Background(), dynamolocal.WithFolder(e.folder), dynamolocal.WithPort(e.port))
+	return err
 }

@@ -15,6 +15,7 @@ const (
 	Start  Kind = "start"  // a worker begins; Text is its configuration
 	Belief Kind = "belief" // a sample: between From and To the process believed, by one or more of Held, Leads, Alive
 	Yield  Kind = "yield"  // from From on the process may give the tenure up
+	Loss   Kind = "loss"   // before From, and before it gave the tenure up, the process found that it had lost it
 	Call   Kind = "call"   // an increment begins at From
 	Return Kind = "return" // it has ended by To, with Outcome; none follows a Call whose process died
 	Read   Kind = "read"   // a counter had Value at some moment between From and To
@@ -32,7 +33,7 @@ const (
 	Unknown Outcome = "unknown" // no answer that says
 )
 
-// The two counters.
+// The two counters of each lock.
 const (
 	Fenced   = "fenced"
 	Unfenced = "unfenced"
@@ -51,7 +52,9 @@ type Entry struct {
 	Process string        `json:"process"`
 	From    time.Duration `json:"from,omitempty"`
 	To      time.Duration `json:"to,omitempty"`
+	Lock    string        `json:"lock,omitempty"`
 	Token   int64         `json:"token,omitempty"`
+	Session string        `json:"session,omitempty"` // that keeps the lock, of a Belief
 
 	Held  bool          `json:"held,omitempty"`  // HasLock said yes
 	Leads bool          `json:"leads,omitempty"` // IsLeader said yes
@@ -67,8 +70,8 @@ type Entry struct {
 	Text     string `json:"text,omitempty"`
 }
 
-// Journal is a file to which one process appends. Each entry is one write to the system, so that what was written before a
-// SIGKILL stays. It is safe for concurrent use.
+// Journal is a file to which one process appends. Each entry is one write to the system, so that
+// what was written before a SIGKILL stays. It is safe for concurrent use.
 type Journal struct {
 	file    *os.File
 	process string
@@ -100,7 +103,8 @@ func (j *Journal) Write(e Entry) {
 // Close closes the file.
 func (j *Journal) Close() error { return j.file.Close() }
 
-// ReadJournal reads what was written. A last line without an end was cut short by a SIGKILL and is left out.
+// ReadJournal reads what was written. A last line without an end was cut short by a SIGKILL and is
+// left out.
 func ReadJournal(path string) ([]Entry, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {

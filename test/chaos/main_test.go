@@ -1,13 +1,16 @@
 package chaos
 
 import (
+	"flag"
 	"fmt"
-	"net/http"
 	"os"
+	"runtime"
 	"strconv"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/leaderkit/leaderkit/test/wire"
 )
 
 // The suite's own binary is also its worker processes and its in-memory engine.
@@ -18,6 +21,10 @@ func TestMain(m *testing.M) {
 	if os.Getenv(engineVariable) != "" {
 		exitWith(runEngine())
 	}
+	flag.Parse()
+	if err := flag.Set("test.parallel", strconv.Itoa(parallel())); err != nil {
+		exitWith(err)
+	}
 	code := m.Run()
 	closeEngine()
 	total.mu.Lock()
@@ -26,6 +33,17 @@ func TestMain(m *testing.M) {
 		fmt.Printf("chaos: %d runs: %v; violations: %d\n", total.runs, total.figures, total.violations)
 	}
 	os.Exit(code)
+}
+
+// parallel is how many scenarios run at a time if -parallel doesn't say: most of each is waiting.
+func parallel() int {
+	n := max(3, runtime.GOMAXPROCS(0))
+	flag.Visit(func(f *flag.Flag) {
+		if f.Name == "test.parallel" {
+			n, _ = strconv.Atoi(f.Value.String())
+		}
+	})
+	return n
 }
 
 func exitWith(err error) {
@@ -55,7 +73,9 @@ func sharedEngine(t *testing.T) Engine {
 	shared.once.Do(func() {
 		if url := os.Getenv("DYNAMODB_ENDPOINT"); url != "" {
 			shared.engine = endpoint(url)
-			fmt.Printf("leaderkit-engine: endpoint %s (%s)\n", url, serverHeader(url))
+			var said string
+			_, said, _, shared.err = wire.Engine(url)
+			fmt.Println(said)
 			return
 		}
 		shared.engine, shared.err = startMemoryEngine()
@@ -73,15 +93,6 @@ func closeEngine() {
 	}
 }
 
-func serverHeader(url string) string {
-	reply, err := http.Post(url, "application/x-amz-json-1.0", nil)
-	if err != nil {
-		return err.Error()
-	}
-	_ = reply.Body.Close()
-	return reply.Header.Get("Server")
-}
-
 // setting reads a duration from the environment.
 func setting(t *testing.T, name string, otherwise time.Duration) time.Duration {
 	t.Helper()
@@ -94,6 +105,20 @@ func setting(t *testing.T, name string, otherwise time.Duration) time.Duration {
 		t.Fatalf("%s is %q: give a duration, e.g. 60s", name, text)
 	}
 	return d
+}
+
+// count reads a number from the environment.
+func count(t *testing.T, name string, otherwise int) int {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 3 {
+		t.Fatalf("%s is %q: give a number from 3 up", name, text)
+	}
+	return n
 }
 
 // seed is CHAOS_SEED, or a new one. It repeats the faults, not the processes' answer to them.

@@ -13,11 +13,11 @@ type Mode int
 const (
 	// Pass lets bytes through, after the latency.
 	Pass Mode = iota
-	// Hold keeps bytes until the mode changes and then lets them through: a request that arrives seconds late, a half-open
-	// connection that comes back.
+	// Hold keeps bytes until the mode changes and then lets them through: a request that arrives
+	// seconds late, a half-open connection that comes back.
 	Hold
-	// Swallow loses bytes for good, without a word to the sender: a half-open connection that doesn't come back. A connection that has lost
-	// bytes is reset when the mode changes.
+	// Swallow loses bytes for good, without a word to the sender: a half-open connection that
+	// doesn't come back. A connection that has lost bytes is reset when the mode changes.
 	Swallow
 	// Cut resets every connection and refuses new ones.
 	Cut
@@ -35,7 +35,8 @@ func (c Conditions) String() string {
 	return fmt.Sprintf("requests %v, replies %v, latency %v", c.Requests, c.Replies, c.Latency)
 }
 
-// Proxy is a TCP proxy on a loopback port whose conditions can be changed at any time. Close it when done.
+// Proxy is a TCP proxy on a loopback port whose conditions can be changed at any time. Close it
+// when done.
 type Proxy struct {
 	listener net.Listener
 	target   string
@@ -105,7 +106,8 @@ func (p *Proxy) accept() {
 	}
 }
 
-// serve opens the other half of a connection and carries bytes both ways until both ends are closed.
+// serve opens the other half of a connection and carries bytes both ways until both ends are
+// closed.
 func (p *Proxy) serve(client net.Conn) {
 	defer p.pumps.Done()
 	l := &link{client: client}
@@ -122,7 +124,8 @@ func (p *Proxy) serve(client net.Conn) {
 		l.close()
 	}()
 	p.pump(l, l.client, l.server, func(c Conditions) Mode { return c.Requests })
-	// A client that has given up has still sent what it has sent: the server gets it, and an end after it.
+	// A client that has given up has still sent what it has sent: the server gets it, and an end
+	// after it.
 	if tcp, ok := l.server.(*net.TCPConn); ok {
 		_ = tcp.CloseWrite()
 	}

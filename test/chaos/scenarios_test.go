@@ -2,14 +2,15 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/leaderkit/leaderkit/test/dynamolocal"
 	"golang.org/x/sys/unix"
 )
 
@@ -45,7 +46,8 @@ func TestMutualExclusionWhenHoldersStandStillPastTheirLease(t *testing.T) {
 	c.finish()
 }
 
-// In the other scenarios some contenders are electors; here all are, so that it is leading contexts that the faults meet.
+// In the other scenarios some contenders are electors; here all are, so that it is leading contexts
+// that the faults meet.
 func TestElectorsNeverLeadTwice(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, sharedEngine(t), setup{contenders: 4, lease: lease, configure: func(_ int, config *WorkerConfig) {
@@ -77,52 +79,6 @@ func TestElectorsNeverLeadTwice(t *testing.T) {
 		mend()
 	}
 	c.finish()
-}
-
-// The worst moment to stand still is between the look at the lock and the write. No lock can help there, and the unfenced
-// counter shows it; the fence refuses the late writer.
-func TestFenceRefusesAWriterStoppedBetweenItsLookAndItsWrite(t *testing.T) {
-	t.Parallel()
-	c := newCluster(t, sharedEngine(t), setup{contenders: 3, lease: lease, configure: func(i int, config *WorkerConfig) {
-		config.StopOnce = i == 0
-	}})
-	late := c.workers[0]
-	late.start()
-	var token int64
-	c.eventually(patience, "the first worker to hold the lock", func(ctx context.Context) bool {
-		var w *contender
-		w, token = c.holder(ctx)
-		return w == late
-	})
-	for _, w := range c.workers[1:] {
-		w.start()
-	}
-	c.awaitHolder(token)
-	c.awaitIncrements(10)
-	late.fault(Stopped, func() {}) // it did that itself
-	late.continued()
-
-	var answer Entry
-	c.eventually(patience, "the late writer to have its answer", func(context.Context) bool {
-		entries, err := ReadJournal(filepath.Join(c.dir, late.name()+".jsonl"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, e := range entries {
-			if e.Kind == Return && e.Counter == Fenced {
-				answer = e
-				return true
-			}
-		}
-		return false
-	})
-	if answer.Outcome != Refused {
-		t.Errorf("the late increment with token %d was %s: %s", answer.Token, answer.Outcome, answer.Text)
-	}
-	figures := c.finish()
-	if figures.UnfencedLost == 0 {
-		t.Error("the unfenced counter has lost nothing: this scenario no longer shows what fencing is for")
-	}
 }
 
 func TestMutualExclusionWhenConnectionsAreCut(t *testing.T) {
@@ -158,7 +114,8 @@ func TestAShortCutCostsNoLock(t *testing.T) {
 	c.finish()
 }
 
-// Held bytes arrive when the path heals, long after a takeover: heartbeats, releases and transactions of a holder that is none any more.
+// Held bytes arrive when the path heals, long after a takeover: heartbeats, releases and
+// transactions of a holder that is none any more.
 func TestMutualExclusionWhenConnectionsAreHalfOpen(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, sharedEngine(t), setup{contenders: 4, lease: lease})
@@ -176,7 +133,8 @@ func TestMutualExclusionWhenConnectionsAreHalfOpen(t *testing.T) {
 		w, token = c.awaitHolder(token)
 		w.disturb(conditions)
 		if conditions.Requests == Pass {
-			// Its heartbeats are carried out, though it can't know: it must stop believing while nobody else may begin.
+			// Its heartbeats are carried out, though it can't know: it must stop believing while
+			// nobody else may begin.
 			c.last(2 * lease)
 		} else {
 			c.awaitHolder(token)
@@ -271,18 +229,7 @@ func TestReclaimOnRestartTakesOverAtOnceUnderANewToken(t *testing.T) {
 
 func TestMutualExclusionWhenTheEngineStandsStillAndRestarts(t *testing.T) {
 	t.Parallel()
-	var engine OwnEngine
-	local, ok, err := startLocalEngine(quickDir(t))
-	switch {
-	case err != nil:
-		t.Fatal(err)
-	case ok:
-		engine = local
-	default:
-		if engine, err = startMemoryEngine(); err != nil {
-			t.Fatal(err)
-		}
-	}
+	engine := breakableEngine(t)
 	t.Cleanup(engine.Close)
 	t.Logf("the engine that is broken here: %s", engine.Name())
 	c := newCluster(t, engine, setup{contenders: 4, lease: lease})
@@ -305,7 +252,28 @@ func TestMutualExclusionWhenTheEngineStandsStillAndRestarts(t *testing.T) {
 	c.finish()
 }
 
-// quickDir is a folder that survives an engine's death, and need not survive the machine's: in memory where there is such a place.
+// breakableEngine is DynamoDB Local where the others have that too, else dynamotest.
+func breakableEngine(t *testing.T) OwnEngine {
+	t.Helper()
+	if os.Getenv("DYNAMODB_ENDPOINT") != "" {
+		local, err := startLocalEngine(quickDir(t))
+		if err == nil {
+			return local
+		}
+		if !errors.Is(err, dynamolocal.ErrUnavailable) { // it is where there is docker and no Java
+			t.Fatal(err)
+		}
+		fmt.Printf("skipped breaking DynamoDB Local, dynamotest takes its place: %v\n", err)
+	}
+	memory, err := startMemoryEngine()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return memory
+}
+
+// quickDir is a folder that survives an engine's death, and need not survive the machine's: in
+// memory where there is such a place.
 func quickDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "leaderkit-chaos-")
@@ -316,7 +284,8 @@ func quickDir(t *testing.T) string {
 	return dir
 }
 
-// Twenty processes, all that can go wrong at random, most of it to the holder. CHAOS_DURATION says for how long, CHAOS_SEED repeats the faults.
+// Twenty processes, all that can go wrong at random, most of it to the holder. CHAOS_DURATION says
+// for how long, CHAOS_SEED repeats the faults.
 func TestTwentyContenders(t *testing.T) {
 	n := seed(t)
 	duration := setting(t, "CHAOS_DURATION", 20*time.Second)

@@ -16,7 +16,8 @@ import (
 	"github.com/leaderkit/leaderkit/test/wire"
 )
 
-// Electors in real time. What depends on exact moments is specified beside package election, in virtual time.
+// Electors in real time. What depends on exact moments is specified beside package election, in
+// virtual time.
 
 // replica is one of several electors that compete.
 type replica struct {
@@ -130,7 +131,7 @@ var _ = Describe("Three electors", func() {
 		})
 	})
 
-	It("have one leader, of whom all know", func() {
+	It("have one leader, whom all of them report", func() {
 		first := leader()
 		for _, r := range replicas {
 			Eventually(r.GetLeader).WithTimeout(theLease).Should(Equal(first.id))
@@ -138,7 +139,7 @@ var _ = Describe("Three electors", func() {
 		Consistently(first.IsLeader).WithTimeout(2*theLease).WithPolling(20*time.Millisecond).Should(BeTrue(), "it renews")
 	})
 
-	It("hand over within one RetryPeriod when the leader is asked to go, and it is one of the others who leads", func(ctx SpecContext) {
+	It("hand over to another within one RetryPeriod when the leader resigns", func(ctx SpecContext) {
 		first := leader()
 		Expect(first.Resign(ctx)).To(Succeed())
 		released := time.Now()
@@ -156,7 +157,7 @@ var _ = Describe("Three electors", func() {
 		Expect(time.Since(cut)).To(And(BeNumerically(">=", theLease-theHeartbeat-late), BeNumerically("<=", theLease+longestRetry+late)))
 	})
 
-	It("have never two leaders while each in turn is cut off and comes back", func() {
+	It("never have two leaders while each in turn is cut off and comes back", func() {
 		var watching sync.WaitGroup
 		stop := make(chan struct{})
 		watching.Go(func() { // IsLeader, too, is true in one place only
@@ -212,7 +213,7 @@ var _ = Describe("Three electors", func() {
 })
 
 var _ = Describe("An elector", func() {
-	It("is told at once that no retry can help, where there is no table", func(ctx SpecContext) {
+	It("returns at once if there is no table", func(ctx SpecContext) {
 		e, err := election.NewLeaderElector(election.LeaderElectionConfig{
 			Lock: &lockclient.DynamoDBLockClient{LockName: "x", TableName: "no-such-table", LeaseDuration: time.Minute, Client: admin},
 			Callbacks: election.LeaderCallbacks{

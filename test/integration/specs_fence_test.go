@@ -33,7 +33,7 @@ var _ = Describe("Fencing", func() {
 		Expect(item(counter)["n"].N).To(HaveValue(Equal("1")))
 	})
 
-	It("refuses the transaction of a holder that has been replaced without its knowing, and tells it", func(ctx SpecContext) {
+	It("refuses the transaction of a holder that was replaced without noticing, and reports that", func(ctx SpecContext) {
 		lock, counter := uniqueLock(), uniqueLock()
 		c := contend(lock, "me")
 		token := mustGet(c)
@@ -102,7 +102,7 @@ var _ = Describe("Fencing", func() {
 		}),
 	)
 
-	It("hands back what failed of the caller's own, and goes on holding", func(ctx SpecContext) {
+	It("returns the failed conditions of the caller's own items, and keeps the lock", func(ctx SpecContext) {
 		lock, counter := uniqueLock(), uniqueLock()
 		c := contend(lock, "me")
 		mustGet(c)

@@ -35,7 +35,7 @@ var _ = Describe("Goroutines", func() {
 })
 
 var _ = Describe("Methods called all at once", func() {
-	It("race with nothing, and end in a released lock", func(ctx SpecContext) {
+	It("are safe for concurrent use, and leave the lock released", func(ctx SpecContext) {
 		lock := uniqueLock()
 		c := contend(lock, "me", lease(time.Second))
 		var all sync.WaitGroup
@@ -74,7 +74,7 @@ var _ = Describe("Refused permissions", func() {
 		Expect(c.WaitForLock(ctx)).To(MatchError(want))
 		_, err = c.Peek(ctx)
 		Expect(err).To(MatchError(want))
-		Expect(c.wire.Count("")).To(Equal(3), "nothing is retried that no retry can mend")
+		Expect(c.wire.Count("")).To(Equal(3), "permanent errors are not retried")
 	},
 		Entry("no permission", wire.AccessDenied(), lockclient.ErrAccessDenied, "allow dynamodb:UpdateItem", SpecTimeout(20*time.Second)),
 		Entry("unknown credentials", wire.Answer(400, "com.amazon.coral.service#UnrecognizedClientException", "The security token included in the request is invalid."),
@@ -82,7 +82,7 @@ var _ = Describe("Refused permissions", func() {
 		Entry("no table", wire.ResourceNotFound(), lockclient.ErrTableNotFound, "EnsureTable", SpecTimeout(20*time.Second)),
 	)
 
-	It("leave a held lock its lease, and the lock may go on when they come back", func(ctx SpecContext) {
+	It("do not end a tenure, which goes on if the permissions come back within the lease", func(ctx SpecContext) {
 		c := contend(uniqueLock(), "me", lease(3*time.Second))
 		token := mustGet(c)
 		c.wire.SetHook(wire.On(wire.Heartbeat, func(n int, _ *wire.Call) wire.Fault {

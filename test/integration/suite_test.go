@@ -1,9 +1,9 @@
-// Package integration is the specification of lockclient as its users meet it: each promise of its documentation is the
-// sentence of a spec here, and is kept or broken over the wire.
+// Package integration is the specification of lockclient as its users meet it: each promise of its
+// documentation is the sentence of a spec here, and is kept or broken over the wire.
 //
-// The suite runs on dynamotest, or on the engine at DYNAMODB_ENDPOINT where that is set, and says which. Whatever depends on
-// time passing, or on faults that happen at one exact moment, is in the TestXxx functions of the virtual_*_test.go files:
-// they run on dynamotest inside testing/synctest bubbles, where an hour takes no time.
+// The suite runs on dynamotest, or on the engine at DYNAMODB_ENDPOINT if that is set, and says
+// which. Promises about time, and about faults at one exact moment, are tested in
+// lockclient/virtual_*_test.go. Those tests run in virtual time.
 package integration
 
 import (
@@ -76,6 +76,11 @@ func makeTable(ctx context.Context, options ...lockclient.TableOption) string {
 	return name
 }
 
+func dropTable(name string) error {
+	_, err := admin.DeleteTable(&dynamodb.DeleteTableInput{TableName: &name})
+	return err
+}
+
 // uniqueLock names a lock that no other spec uses.
 func uniqueLock() string { return fmt.Sprintf("lock-%d", locks.Add(1)) }
 
@@ -85,8 +90,8 @@ type contender struct {
 	wire *wire.Wire
 }
 
-// contend makes a client for a lock and releases whatever it holds after the spec. Its lease is long enough not to matter:
-// change it where it does.
+// contend makes a client for a lock and releases whatever it holds after the spec. Its lease is
+// long enough not to matter: change it where it does.
 func contend(lock, identifier string, change ...func(*lockclient.DynamoDBLockClient)) *contender {
 	w := wire.New(server)
 	c := &contender{
@@ -100,7 +105,7 @@ func contend(lock, identifier string, change ...func(*lockclient.DynamoDBLockCli
 	}
 	DeferCleanup(func() {
 		w.SetHook(nil)
-		if _, _, err := c.Timing(); err == nil {
+		if _, err := c.Timing(); err == nil {
 			_ = c.RemoveLock()
 		}
 		w.Settle()

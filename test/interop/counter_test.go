@@ -12,8 +12,9 @@ import (
 	"github.com/aws/aws-sdk-go/service/dynamodb/dynamodbiface"
 )
 
-// counter is an item that the holders of a lock increment: they read it, look at the lock, and write one more on condition that
-// it hasn't changed meanwhile. A write that fails its condition while its writer holds the lock is a second holder's doing.
+// counter is an item that the holders of a lock increment: they read it, look at the lock, and
+// write one more on condition that it hasn't changed meanwhile. A write that fails its condition
+// while its writer holds the lock is a second holder's doing.
 type counter struct {
 	client      dynamodbiface.DynamoDBAPI
 	table, lock string

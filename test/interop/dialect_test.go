@@ -12,8 +12,9 @@ import (
 	"github.com/onsi/gomega"
 )
 
-// The stand-in is worth what it has in common with the Java client: here both do the same things, and what they send is compared, byte for
-// byte but for the names of placeholders, their order, and UUIDs.
+// The stand-in is worth what it has in common with the Java client: here both do the same things,
+// and what they send is compared, byte for byte but for the names of placeholders, their order, and
+// UUIDs.
 func TestStandInSendsWhatJavaSends(t *testing.T) {
 	t.Parallel()
 	if java == nil {
@@ -85,7 +86,8 @@ func TestStandInSendsWhatJavaSends(t *testing.T) {
 
 var aUUID = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
 
-// canonical spells requests so that equal ones are equal: placeholders replaced by what they stand for, clauses in order.
+// canonical spells requests so that equal ones are equal: placeholders replaced by what they stand
+// for, clauses in order.
 func (c *scene) canonical(requests []request) []string {
 	c.Helper()
 	var spelt []string

@@ -1,6 +1,7 @@
-// Package interop proves that awslabs' Java lock client (com.amazonaws:dynamodb-lock-client) and lockclient can share a lock:
-// whichever kind holds it, the other is refused; what one releases or leaves behind by a crash the other takes over, and not a
-// moment too early; what one stores the other reads; and our fencing tokens never fall, although Java's PutItem drops them.
+// Package interop tests that awslabs' Java lock client (com.amazonaws:dynamodb-lock-client) and
+// lockclient can share a lock. While one kind holds the lock, the other is refused. When one
+// releases it or crashes, the other takes over, and not too early. Each reads what the other has
+// stored. Our fencing tokens never fall, although Java's PutItem drops them.
 //
 //	┌──────────┐ try, wait, store, release    ┌──────────────┐
 //	│          ├─────────────────────────────►│ Java process │◄─ SIGKILL, SIGSTOP, SIGCONT
@@ -13,28 +14,38 @@
 //	└────┬─────┘                              └──────────────┘
 //	     └► the ledger: who believed when, and whether two ever did at once
 //
-// With DYNAMODB_ENDPOINT set the contender is the Java client itself, on the engine there. Its program is built once, with Maven
-// and javac, into the cache beside DynamoDB Local's; only where there is no JDK or no Maven is it left out, with a line that says
-// so. Without the variable, and where it is left out, a stand-in takes its place: a few lines of Go that send the requests
-// that the Java client sends. TestStandInSendsWhatJavaSends holds the one against the other. The stand-in also speaks for
-// cirello.io/dynamolock, which is the same protocol with another spelling of the lease: we read it, and it can't read ours. (What
-// dynamodb-lock-client-golang v0.1.0 wrote, and all other odd records, are in test/integration.)
+// With DYNAMODB_ENDPOINT set, the other contender is the Java client itself, on the engine there:
+//
+//	go run ./test/dynamolocal/cmd/dynamolocal go test -race -v ./test/interop
+//
+// Its program is built once, with Maven and javac, into the cache beside DynamoDB Local's. If there
+// is no JDK or no Maven, it is left out, and a line says so. Without the variable, or if it is left
+// out, a stand-in takes its place: a few lines of Go that send the requests that the Java client
+// sends. TestStandInSendsWhatJavaSends compares the two. The stand-in also plays
+// cirello.io/dynamolock, which is the same protocol with another form of the lease. We can read
+// that form, and it can't read ours. Records of dynamodb-lock-client-golang v0.1.0 and all other
+// unusual records are tested in test/integration.
 //
 // # What is a belief
 //
-// Every contender looks at its own lock every few milliseconds and notes an interval: the clock was read, the lock said yes
-// (isExpired said no), the clock was read again; and until when it may go on believing if it hears nothing more. The
-// ledger adds them up to tenures and counts only what is certain, as test/chaos does: a tenure has begun when its first look had ended,
-// and lasts until its last look began or its furthest claim, cut where the contender gave the lock up. The processes' clocks are
-// compared by asking them for the time, and the round trip's uncertainty is always counted in favour of innocence.
+// Every contender looks at its own lock every few milliseconds and records an interval: it read the
+// clock, the lock said yes (isExpired said no), it read the clock again. It also records until when
+// it may believe without another renewal. The ledger makes tenures of these, and counts only what
+// is certain, as test/chaos does. A tenure has begun when its first look had ended. It lasts until
+// its last look began or until its furthest claim, cut where the contender gave the lock up. The
+// processes' clocks are compared by asking them for the time. The uncertainty of the round trip is
+// always counted so that it can't cause a false alarm.
 //
 // # What is not promised of a mixed fleet
 //
-// A Java holder trusts the whole of its lease and up to a millisecond more, not 99 % of it. So beside Java the promise that bears clocks
-// whose rates differ by 1 % holds for our own tenures only. withHoldLockOnServiceUnavailable(true) is not a lock, as its documentation
-// says and a test here shows.
+// A Java holder trusts the whole of its lease, and up to a millisecond more, not 99 % of it. So
+// beside Java the promise for clocks whose rates differ by 1 % holds for our own tenures only.
+// withHoldLockOnServiceUnavailable(true) is not a lock, as its documentation says and a test here
+// shows.
 //
-// Java's PutItem drops every attribute that is not its own, and with withReplaceData(true), its default, the data that we have stored. With
-// withUpdateExistingLockRecord(true) it keeps them, also those that are true of our tenure only: don't use MaxClockSkew (it would believe
-// our expiresAt) or TTL (DynamoDB would delete the item of a Java holder who keeps it for longer) beside such clients.
+// Java's PutItem drops every attribute that is not its own. With withReplaceData(true), its
+// default, it also drops the data that we have stored. With withUpdateExistingLockRecord(true) it
+// keeps them, also those that are true of our tenure only. Those don't count beside its write,
+// because its version is not the one in ourVersion. DynamoDB doesn't know that. Don't use TTL
+// beside such clients: it would delete the item of a Java holder that keeps it for longer.
 package interop

@@ -11,7 +11,8 @@ import (
 	"testing"
 )
 
-// gate is one contender's path to the engine, which can be closed, and which remembers the requests that it was shown.
+// gate is one contender's path to the engine, which can be closed, and which remembers the requests
+// that it was shown.
 type gate struct {
 	*httptest.Server
 

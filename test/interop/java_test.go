@@ -56,7 +56,8 @@ var buildJava = sync.OnceValues(func() (*javaProgram, error) {
 	if _, err := os.Stat(built); err == nil {
 		return program, nil
 	}
-	// Under another name until it is whole, so that what an interrupted build leaves is never taken for a program.
+	// Under another name until it is whole, so that what an interrupted build leaves is never taken
+	// for a program.
 	draft, err := os.MkdirTemp(cache, "interop-draft-")
 	if err != nil {
 		return nil, err
@@ -99,21 +100,18 @@ func findProgram(name string) (string, error) {
 	return path, err
 }
 
-// cacheFolder is where hack/dynamodb-local.sh keeps what it has downloaded.
+// cacheFolder is beside what test/dynamolocal has downloaded.
 func cacheFolder() (string, error) {
-	cache := os.Getenv("XDG_CACHE_HOME")
-	if cache == "" {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			return "", err
-		}
-		cache = filepath.Join(home, ".cache")
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
 	}
 	cache = filepath.Join(cache, "leaderkit")
 	return cache, os.MkdirAll(cache, 0o755)
 }
 
-// command is the program with its arguments: small and quick to start, as the tests ask little of it.
+// command is the program with its arguments: small and quick to start, as the tests ask little of
+// it.
 func (j *javaProgram) command(s settings) *exec.Cmd {
 	args := []string{"-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx128m", "-cp", j.classpath, "leaderkit.interop.Contender"}
 	return exec.Command(j.java, append(args, s.arguments()...)...)

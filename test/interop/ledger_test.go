@@ -48,7 +48,8 @@ func (l *ledger) tenure(who string, n int64) *tenure {
 	return t
 }
 
-// believes notes a look that said yes at some moment from from to to, and the claim that went with it.
+// believes notes a look that said yes at some moment from from to to, and the claim that went with
+// it.
 func (l *ledger) believes(who string, n int64, from, to, until time.Duration) {
 	if l.told != nil {
 		l.told("belief", n, from.Nanoseconds(), to.Nanoseconds(), until.Nanoseconds())

@@ -44,7 +44,8 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	// Most of the time is spent waiting for leases to run out, which more tests than there are cores can do at once.
+	// Most of the time is spent waiting for leases to run out, which more tests than there are
+	// cores can do at once.
 	flag.Parse()
 	if err := flag.Set("test.parallel", "4"); err != nil {
 		panic(err)
@@ -66,14 +67,14 @@ func TestMain(m *testing.M) {
 }
 
 func setUp() (closeEngine func(), err error) {
+	var closeIdle func()
 	closeEngine = func() {}
 	if engineURL = os.Getenv("DYNAMODB_ENDPOINT"); engineURL != "" {
-		reply, err := http.Post(engineURL, "application/x-amz-json-1.0", nil)
-		if err != nil {
-			return closeEngine, fmt.Errorf("DYNAMODB_ENDPOINT is set, and nothing answers there: %w", err)
+		var said string
+		if transport, said, closeIdle, err = wire.Engine(engineURL); err != nil {
+			return closeEngine, fmt.Errorf("DYNAMODB_ENDPOINT: %w", err)
 		}
-		_ = reply.Body.Close()
-		fmt.Printf("leaderkit-engine: endpoint %s (%s)\n", engineURL, reply.Header.Get("Server"))
+		fmt.Println(said)
 		java, err = buildJava()
 		var without *missing
 		if errors.As(err, &without) {
@@ -86,10 +87,9 @@ func setUp() (closeEngine func(), err error) {
 		server := dynamotest.NewServer()
 		engineURL, closeEngine = server.URL, server.Close
 		fmt.Println("leaderkit-engine: dynamotest")
-	}
-	var closeIdle func()
-	if transport, closeIdle, err = wire.Endpoint(engineURL); err != nil {
-		return closeEngine, err
+		if transport, closeIdle, err = wire.Endpoint(engineURL); err != nil {
+			return closeEngine, err
+		}
 	}
 	admin = wire.NewClient(transport)
 	table, sorted = "interop-"+uuid.NewString(), "interop-sorted-"+uuid.NewString()
@@ -116,7 +116,8 @@ func lease() time.Duration { return 3 * time.Second }
 
 func heartbeat() time.Duration { return lease() / 6 }
 
-// scene is one lock and those who contend for it. When its test ends, no two may have believed at once.
+// scene is one lock and those who contend for it. When its test ends, no two may have believed at
+// once.
 type scene struct {
 	*testing.T
 	g      gomega.Gomega

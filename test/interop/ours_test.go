@@ -105,8 +105,8 @@ func (o *ours) campaign(ctx context.Context, count counter) (t tally, err error)
 	return t, errors.Join(err, failed)
 }
 
-// lookAt tells the ledger what a tenure believes, by HasLock or by anything else that might, until it no longer does or stop is called, which is
-// the yield.
+// lookAt tells the ledger what a tenure believes, by HasLock or by anything else that might, until
+// it no longer does or stop is called, which is the yield.
 func lookAt(l *ledger, who string, token int64, lock *lockclient.DynamoDBLockClient, or func() bool) (stop func()) {
 	stopped, done := make(chan struct{}), make(chan struct{})
 	go func() {

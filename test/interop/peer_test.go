@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// settings are how a contender that speaks Java's protocol is to go about it; the zero value is the Java client's default.
+// settings are how a contender that speaks Java's protocol is to go about it; the zero value is the
+// Java client's default.
 type settings struct {
 	lock, owner      string
 	lease, heartbeat time.Duration
@@ -46,15 +47,16 @@ func (s settings) arguments() []string {
 
 // peer is a contender that isn't ours. Its beliefs go to the scene's ledger by themselves.
 type peer interface {
-	// try attempts once to get the lock, and wait for as long as it takes the holder's lease to run out, and then for d.
-	// data is what was stored with it.
+	// try attempts once to get the lock, and wait for as long as it takes the holder's lease to run
+	// out, and then for d. data is what was stored with it.
 	try() (granted bool, data string, err error)
 	wait(d time.Duration) (granted bool, data string, err error)
 	// store stores data with a heartbeat.
 	store(data string) error
 	// release frees the lock; false: it was no longer the peer's.
 	release() (bool, error)
-	// contend acquires, increments the counter of the lock's name, and releases, again and again for d.
+	// contend acquires, increments the counter of the lock's name, and releases, again and again
+	// for d.
 	contend(d time.Duration) (tally, error)
 	// kill ends the peer in the middle of whatever it does.
 	kill()

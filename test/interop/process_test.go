@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// process is a contender in a process of its own, driven over stdin and stdout: the Java program, or a Go one (worker_test.go)
-// that obeys the same commands.
+// process is a contender in a process of its own, driven over stdin and stdout: the Java program,
+// or a Go one (worker_test.go) that obeys the same commands.
 type process struct {
 	who    string
 	ledger *ledger
@@ -27,11 +27,13 @@ type process struct {
 	answers chan string
 	ended   chan struct{} // closed when all of its stdout has been read
 
-	// The process's clock, for the ledger: a reading x of it was taken between x+early and x+late of ours.
+	// The process's clock, for the ledger: a reading x of it was taken between x+early and x+late
+	// of ours.
 	early, late time.Duration
 }
 
-// answerPatience is how long any answer may take on a busy machine, beyond what the command asks for.
+// answerPatience is how long any answer may take on a busy machine, beyond what the command asks
+// for.
 const answerPatience = 45 * time.Second
 
 func startProcess(who string, l *ledger, cmd *exec.Cmd, stderr io.Writer) (*process, error) {
@@ -68,7 +70,8 @@ func startProcess(who string, l *ledger, cmd *exec.Cmd, stderr io.Writer) (*proc
 	return p, nil
 }
 
-// listen passes what the process believes on to the ledger, and everything else to whoever has asked.
+// listen passes what the process believes on to the ledger, and everything else to whoever has
+// asked.
 func (p *process) listen(stdout io.Reader) {
 	defer close(p.ended)
 	lines := bufio.NewScanner(stdout)
@@ -84,7 +87,7 @@ func (p *process) listen(stdout io.Reader) {
 		switch {
 		case len(words) == 0:
 		case words[0] == "belief":
-			// In favour of innocence: it began rather later, and lasted rather shorter.
+			// To avoid a false alarm: it began rather later, and lasted rather shorter.
 			p.ledger.believes(p.who, int64(at(1)), at(2)+p.early, at(3)+p.late, at(4)+p.early)
 		case words[0] == "yield":
 			p.ledger.yields(p.who, int64(at(1)), at(2)+p.early)
@@ -95,7 +98,8 @@ func (p *process) listen(stdout io.Reader) {
 	}
 }
 
-// ask sends a command and returns its answer without the first word, which says what kind of answer it is.
+// ask sends a command and returns its answer without the first word, which says what kind of answer
+// it is.
 func (p *process) ask(command string, takes time.Duration) (string, error) {
 	p.turn.Lock()
 	defer p.turn.Unlock()

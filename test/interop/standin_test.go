@@ -22,8 +22,8 @@ func n(number int64) *dynamodb.AttributeValue {
 	return &dynamodb.AttributeValue{N: aws.String(strconv.FormatInt(number, 10))}
 }
 
-// standIn sends the requests that version 1.4.0 of the Java client sends, and decides as it does; or, with goLease, as version 2 of
-// cirello.io/dynamolock does, which is a translation of it.
+// standIn sends the requests that version 1.4.0 of the Java client sends, and decides as it does;
+// or, with goLease, as version 2 of cirello.io/dynamolock does, which is a translation of it.
 type standIn struct {
 	settings
 	who    string
@@ -193,7 +193,8 @@ func (p *standIn) update(item attributes, released bool, condition string, names
 		ExpressionAttributeNames: names, ExpressionAttributeValues: values}
 }
 
-// look tells the ledger what the stand-in believes until it gives the lock up or may no longer believe.
+// look tells the ledger what the stand-in believes until it gives the lock up or may no longer
+// believe.
 func (p *standIn) look(lock *javaLock) {
 	every := time.NewTicker(lookEvery)
 	defer every.Stop()
@@ -346,7 +347,8 @@ func (p *standIn) contend(d time.Duration) (tally, error) {
 	})
 }
 
-// kill leaves the record as it is. Its claim stays in the ledger: a dead holder's lease has to run out.
+// kill leaves the record as it is. Its claim stays in the ledger: a dead holder's lease has to run
+// out.
 func (p *standIn) kill() {
 	p.mu.Lock()
 	p.dead = true

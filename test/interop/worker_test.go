@@ -13,8 +13,8 @@ import (
 	"github.com/leaderkit/leaderkit/test/wire"
 )
 
-// workerVariable makes this test's binary a contender of ours in a process of its own, to be stopped and killed. It holds the arguments,
-// one a line.
+// workerVariable makes this test's binary a contender of ours in a process of its own, to be
+// stopped and killed. It holds the arguments, one a line.
 const workerVariable = "LEADERKIT_INTEROP_WORKER"
 
 // runWorker obeys the commands that the Java program obeys, as far as they are needed.

@@ -10,8 +10,9 @@ import (
 
 // belief is what the clients of one lock believe. The world's mu guards it.
 //
-// A tenure's belief is an unbroken stretch of steps: what was lost never comes back (that is checked too). So it is enough to look
-// at the clients now and then: two stretches that touch are two who believed at once, whether or not anybody looked at that instant.
+// A tenure's belief is an unbroken stretch of steps: what was lost never comes back (that is
+// checked too). So it is enough to look at the clients now and then: two stretches that touch are
+// two who believed at once, whether or not anybody looked at that instant.
 type belief struct {
 	w         *world
 	lock      int
@@ -34,17 +35,21 @@ func newBelief(w *world, lock int) *belief {
 	return &belief{w: w, lock: lock, tenures: map[grant]*tenure{}, disturbed: map[grant]time.Duration{}}
 }
 
-// disturb notes that an operator has laid hands on the record of a tenure. Its holder may believe in it until it learns of it.
+// disturb notes that an operator has laid hands on the record of a tenure. Its holder may believe
+// in it until it learns of it.
 func (b *belief) disturb(g *grant) {
 	if _, again := b.disturbed[*g]; !again {
 		b.disturbed[*g] = b.w.now()
 	}
 }
 
-// excused reports whether a tenure may be believed in although it is over: an operator has ended it, and no heartbeat has told its
-// holder yet, nor has its lease run out.
+// excused reports whether a tenure may be believed in although it is over: an operator has ended
+// it, and no heartbeat has told its holder yet, nor has its lease run out.
 func (b *belief) excused(g grant) bool {
 	at, disturbed := b.disturbed[g]
+	if disturbed && g.client.plan.member {
+		return true // it reads its record only when it acts on it
+	}
 	if !disturbed || b.w.now() > at+g.client.plan.lease {
 		return false
 	}
@@ -56,7 +61,8 @@ func (b *belief) excused(g grant) bool {
 	return true
 }
 
-// believed takes in that a client has just been found to believe that it holds its lock under that token. Called with mu held.
+// believed takes in that a client has just been found to believe that it holds its lock under that
+// token. Called with mu held.
 func (w *world) believed(c *client, token int64, how string) {
 	b := w.beliefs[c.plan.lock]
 	g := w.grantOf(c, token)
@@ -66,20 +72,26 @@ func (w *world) believed(c *client, token int64, how string) {
 		b.tenures[g] = t
 		w.figures.Tenures++
 		w.timeline.add(w.now(), c.machine.id, c.number, "believes that it holds the lock", fmt.Sprintf("token %d, %s", token, how))
-		late := token <= b.highest && b.excused(g) // its answer came after an operator had ended it and somebody else had begun
+		// The tenures of other makes have numbers, and no fencing tokens.
+		// Its answer came after an operator had ended it and somebody else had begun.
+		later := token <= b.highest || b.newest != nil && b.newest.client.plan.stranger
+		late := !c.plan.stranger && later && b.excused(g)
 		switch {
 		case late:
 		case b.newest != nil && b.newest.last == w.step && !b.excused(b.newest.grant):
 			w.violateLocked(c, OneBeliever, fmt.Sprintf("token %d by %s; %v has token %d", token, how, b.newest.client, b.newest.token))
-		case token <= b.highest && !w.server.records[b.lock].loose:
+		case !c.plan.stranger && token <= b.highest && !w.server.records[b.lock].loose:
 			w.violateLocked(c, TokensRise, fmt.Sprintf("%d after %d", token, b.highest))
 		}
-		b.highest = max(b.highest, token)
+		if !c.plan.stranger {
+			b.highest = max(b.highest, token)
+		}
 		if !late {
 			b.newest = t
 		}
 	}
 	t.last, b.led = w.step, w.step
+	w.mustNotBeOver(c, g, how)
 	holder := w.server.records[b.lock].holder
 	switch {
 	case b.excused(g):
@@ -97,8 +109,9 @@ func (w *world) believed(c *client, token int64, how string) {
 
 // look finds out, after each event, what everybody believes who runs.
 //
-// To ask HasLock is to have it judge the lease, and a tenure that is found too old ends there and then. So in some runs nobody asks
-// while there are faults: there the channels alone, which timers close, must tell the truth.
+// To ask HasLock is to have it judge the lease, and a tenure that is found too old ends there and
+// then. So in some runs nobody asks while there are faults: there the channels alone, which timers
+// close, must tell the truth.
 func (w *world) look() {
 	w.mu.Lock()
 	over := w.over
@@ -108,15 +121,22 @@ func (w *world) look() {
 	}
 	ask := w.plan.probing || w.isHealing()
 	w.locked(w.mustBeTaken)
+	if w.stranger != nil {
+		w.locked(w.stranger.look)
+	}
 	for _, m := range w.machines {
 		w.mu.Lock()
 		asleep := m.stands() || m.down
-		clients := m.clients
+		clients, process := m.clients, m.process
 		w.mu.Unlock()
 		if asleep {
 			continue
 		}
+		if ask {
+			w.lookAtSession(process)
+		}
 		for _, c := range clients {
+			c.noteEnd()
 			c.lookAtChannels()
 			if ask {
 				c.look()
@@ -125,8 +145,8 @@ func (w *world) look() {
 	}
 }
 
-// waitersFor are those who, nothing going wrong, are to notice with one of their next polls that a lock was released: polls follow the
-// heartbeats of the holder, or come once in a PollPeriod.
+// waitersFor are those who, nothing going wrong, are to notice with one of their next polls that a
+// lock was released: polls follow the heartbeats of the holder, or come once in a PollPeriod.
 func (w *world) waitersFor(lock int, holder *client) []waiter {
 	if w.now() < w.plan.faults+aftermath {
 		return nil
@@ -136,11 +156,31 @@ func (w *world) waitersFor(lock int, holder *client) []waiter {
 		for _, c := range m.clients {
 			if c.plan.lock == lock && c.waiting {
 				pace := max(c.plan.poll, c.plan.heartbeat, holder.plan.heartbeat)
-				found = append(found, waiter{client: c, wait: c.waits, until: w.now() + 2*pace + 8*m.plan.latency + 20*time.Millisecond})
+				if s := holder.machine.plan.session; s != nil { // its heartbeat tells of a member's release
+					pace = max(pace, s.heartbeat)
+				}
+				followed := w.lostSessionOf(holder)
+				found = append(found, waiter{client: c, wait: c.waits, until: w.now() + followed + 2*pace + 8*m.plan.latency + 20*time.Millisecond})
 			}
 		}
 	}
 	return found
+}
+
+// lostSessionOf is for how long a waiter may go on following a session that the holder's process
+// had before, and lost: nothing tells of what is released after that, and the waiter watches the
+// session for its lease.
+func (w *world) lostSessionOf(holder *client) time.Duration {
+	opened := 0
+	for _, s := range w.inOrder {
+		if s.owner == holder.process {
+			opened++
+		}
+	}
+	if opened < 2 {
+		return 0
+	}
+	return holder.machine.plan.session.lease*102/100 + 2*holder.machine.plan.session.heartbeat
 }
 
 // mustBeTaken: a released lock that somebody waits for is not left lying. Called with mu held.
@@ -154,8 +194,9 @@ func (w *world) mustBeTaken() {
 	}
 }
 
-// lookAtChannels takes a channel that is still open for a belief. Channels are closed by timers, at the end of a lease where the
-// machine runs evenly, within a quarter of a heartbeat period where it has stood still or its wall clock was set.
+// lookAtChannels takes a channel that is still open for a belief. Channels are closed by timers, at
+// the end of a lease where the machine runs evenly, within a quarter of a heartbeat period where it
+// has stood still or its wall clock was set.
 func (c *client) lookAtChannels() {
 	w := c.w
 	w.mu.Lock()
@@ -176,6 +217,15 @@ func (c *client) tick() time.Duration {
 	return max(c.plan.heartbeat/4, 5*time.Millisecond)*102/100 + time.Millisecond
 }
 
+// slack is how late a timer may be after that. Where the wall clock has been set forward by less
+// than a 32nd of a heartbeat period, the lock looks at nothing but that it was less.
+func (c *client) slack() time.Duration {
+	if c.machine.upset == 0 {
+		return time.Millisecond
+	}
+	return time.Millisecond + c.plan.heartbeat/32
+}
+
 func isOpen(ch <-chan struct{}) bool {
 	select {
 	case <-ch:
@@ -191,8 +241,30 @@ func (c *client) mustEndInTime() {
 	c.w.mu.Lock()
 	defer c.w.mu.Unlock()
 	late := age - c.plan.deadline()
-	if held && late > time.Millisecond && c.w.now() >= c.machine.upset+c.tick() && c.term != nil && isOpen(c.term.ctx.Done()) {
+	if held && late > c.slack() && c.w.now() >= c.machine.upset+c.tick() && c.term != nil && isOpen(c.term.ctx.Done()) {
 		c.w.violateLocked(c, LeadingEnds, fmt.Sprintf("the leading context is not done %v after RenewDeadline", late))
+	}
+}
+
+// mustWarn: where the machine runs evenly, who waits for Aging is told when a renewal is late.
+func (c *client) mustWarn() {
+	c.w.mu.Lock()
+	hold := c.hold
+	c.w.mu.Unlock()
+	if hold == nil {
+		return
+	}
+	age, held := c.LeaseAge()
+	if !isOpen(hold.aging) {
+		hold.aging = c.Aging() // for the next warning
+		return
+	}
+	token, _ := c.FencingToken()
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	warned := (c.plan.heartbeat + c.plan.lease/100*99) / 2
+	if held && token == hold.token && age > warned+c.slack() && c.w.now() >= c.machine.upset+c.tick() {
+		c.w.violateLocked(c, AgingWarns, fmt.Sprintf("no warning %v after it was due", age-warned))
 	}
 }
 
@@ -206,6 +278,10 @@ func (c *client) look() {
 	alive := term != nil && term.ctx.Err() == nil
 	held, why := c.HasLock()
 	token, _ := c.FencingToken()
+	if c.news != nil && c.ctx.Err() == nil {
+		c.news.look()
+	}
+	c.mustWarn()
 
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -223,10 +299,11 @@ func (c *client) look() {
 	}
 }
 
-// mustHaveTriedTwice: one failed heartbeat costs no lock, where there was time for another. Called with mu held.
+// mustHaveTriedTwice: one failed heartbeat costs no lock, where there was time for another. Called
+// with mu held.
 func (c *client) mustHaveTriedTwice(t *tenure) {
 	since := max(c.ackedAt, t.began, c.machine.upset)
-	if c.w.now()-since < c.plan.lease*6/10 || c.lax == t.token || c.plan.elector && (c.term == nil || !isOpen(c.term.ctx.Done())) {
+	if c.plan.member || c.w.now()-since < c.plan.lease*6/10 || c.lax == t.token || c.plan.elector && (c.term == nil || !isOpen(c.term.ctx.Done())) {
 		return
 	}
 	if tries := c.sent[heartbeat] - c.acked; tries < 2 {
@@ -234,7 +311,8 @@ func (c *client) mustHaveTriedTwice(t *tenure) {
 	}
 }
 
-// lost takes in that the client has been found not to hold its lock, and why it says that is. Called with mu held.
+// lost takes in that the client has been found not to hold its lock, and why it says that is.
+// Called with mu held.
 func (c *client) lost(why error) {
 	b := c.w.beliefs[c.plan.lock]
 	t := b.newest
@@ -244,6 +322,9 @@ func (c *client) lost(why error) {
 	t.lost = true
 	if c.w.plan.probing && errors.Is(why, lockclient.ErrLeaseExpired) { // else nobody knows when it was lost
 		c.mustHaveTriedTwice(t)
+	}
+	if s := c.w.memberOf[t.grant]; s != nil && (s.marked || !s.item.exists) {
+		return // it was lost with its session
 	}
 	if holder := c.w.server.records[b.lock].holder; holder != nil && *holder == t.grant && errors.Is(why, lockclient.ErrLockLost) {
 		c.w.violateLocked(c, LossHasReason, fmt.Sprintf("token %d is called lost, and stands in the record: %v", t.token, why))

@@ -17,28 +17,77 @@ import (
 	"github.com/leaderkit/leaderkit/test/wire"
 )
 
-// client is one lock client, or one elector, of one process on one machine. It lives until its process crashes or the run ends.
-type client struct {
-	*lockclient.DynamoDBLockClient
+// process is one life of a machine's process. Its clients share a clock, and in some runs the
+// DynamoDB client, too.
+type process struct {
 	w       *world
 	machine *machine
+	life    int           // counting from 0
+	gone    chan struct{} // closed when the run has ended for a process that had crashed: its calls fail
+	shared  dynamodbiface.DynamoDBAPI
+
+	// Guarded by the world's mu:
+	clients []*client
+	dead    bool // it has crashed
+	undead  bool // and the run has ended: what is left of it may go
+	jitters uint64
+	opened  int  // sessions
+	closing bool // its session is being closed, or was
+
+	session *lockclient.Session // nil: none
+	keeper  *client             // which stands for it
+}
+
+func (m *machine) newProcess() *process {
+	p := &process{w: m.w, machine: m, life: m.life, gone: make(chan struct{})}
+	if m.w.plan.sharedClients {
+		p.shared = newAPI(&transport{process: p})
+	}
+	return p
+}
+
+// otherSDK makes clients of another SDK. nil: none is linked in, as this module knows one only. The
+// tests of lockclient/sdkv2 add a file that sets it, and then half of all seeds run on that.
+var otherSDK func(*aws.Config) dynamodbiface.DynamoDBAPI
+
+func newAPI(t *transport) dynamodbiface.DynamoDBAPI {
+	if t.process.w.plan.otherSDK && otherSDK != nil {
+		return otherSDK(wire.Config(t))
+	}
+	sdk := wire.NewClient(t, func(config *aws.Config) {
+		config.Credentials = credentials.AnonymousCredentials // a signature costs more than all else
+	})
+	if t.process.w.plan.wholeSDK {
+		return sdk
+	}
+	return &shortCut{sdk, t}
+}
+
+// key is what tells the process from all others, in every run of the seed.
+func (p *process) key() uint64 { return uint64(p.machine.id)<<32 | uint64(p.life)<<8 }
+
+// frozen: nothing of it runs any more. Called with mu held.
+func (p *process) frozen() bool { return p.dead && !p.undead }
+
+// client is one lock client, or one elector, of one process on one machine. It lives until its
+// process crashes or the run ends.
+type client struct {
+	*lockclient.DynamoDBLockClient
+	*process
 	slot    int // its place among the clients of its process
-	process int
 	number  int // among all clients of the run
 	plan    clientPlan
 	api     dynamodbiface.DynamoDBAPI
 	elector *election.LeaderElector // nil: bare
+	news    *news                   // what that tells of who leads
 
 	ctx    context.Context // done when the run ends
 	cancel context.CancelFunc
-	gone   chan struct{}  // closed when the run has ended for a client whose process had crashed: its calls fail
 	ended  sync.WaitGroup // for all goroutines of the client's own
 
 	// Guarded by the world's mu:
-	dead      bool // its process has crashed
-	undead    bool // and the run has ended: what is left of it may go
-	jitters   uint64
 	works     uint64
+	known     int64 // the highest fencing token of its lock that an answer has shown it
 	sent      [kinds]uint64
 	term      *termSeen     // what its elector says of the term; nil: none
 	serials   map[int64]int // how often it was given a token
@@ -57,6 +106,7 @@ type client struct {
 type holdSeen struct {
 	token int64
 	lost  <-chan struct{}
+	aging <-chan struct{}
 }
 
 // refusal is the arrival of a heartbeat's refusal.
@@ -65,25 +115,31 @@ type refusal struct {
 	step int
 }
 
-func (m *machine) newClient(slot int, p clientPlan) *client {
-	w := m.w
-	c := &client{w: w, machine: m, slot: slot, process: m.process, number: len(w.clients), plan: p, gone: make(chan struct{}), serials: map[int64]int{}}
+func (p *process) newClient(slot int, plan clientPlan) *client {
+	c := &client{process: p, slot: slot, number: len(p.w.clients), plan: plan, serials: map[int64]int{}}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
-	c.api = wire.NewClient(c, func(config *aws.Config) {
-		config.Credentials = credentials.AnonymousCredentials // a signature costs more than all else
-	})
+	if c.api = p.shared; c.api == nil && !plan.member {
+		c.api = newAPI(&transport{process: p, client: c})
+	}
 	c.DynamoDBLockClient = &lockclient.DynamoDBLockClient{
-		LockName:         lockName(p.lock),
+		LockName:         lockName(plan.lock),
 		TableName:        lockTable,
 		Identifier:       c.identifier(),
-		LeaseDuration:    p.lease,
-		HeartbeatPeriod:  p.heartbeat,
-		PollPeriod:       p.poll,
-		DeleteOnRelease:  p.deleteOnRelease,
-		MaxClockSkew:     p.maxClockSkew,
-		ReclaimOnRestart: m.plan.reclaim,
+		LeaseDuration:    plan.lease,
+		HeartbeatPeriod:  plan.heartbeat,
+		PollPeriod:       plan.poll,
+		DeleteOnRelease:  plan.deleteOnRelease,
+		TTL:              plan.ttl,
+		MaxClockSkew:     plan.maxClockSkew,
+		ReclaimOnRestart: p.machine.plan.reclaim,
 		Client:           c.api,
-		Clock:            view{c},
+		Clock:            view{p},
+	}
+	if plan.member {
+		l := c.DynamoDBLockClient
+		l.Session = p.session // which has all that is taken away here
+		l.TableName, l.Identifier, l.LeaseDuration, l.HeartbeatPeriod, l.Client, l.Clock = "", "", 0, 0, nil, nil
+		c.api = p.keeper.api
 	}
 	return c
 }
@@ -95,25 +151,28 @@ func (c *client) identifier() string {
 	case c.machine.plan.named:
 		return fmt.Sprintf("m%d", c.machine.id)
 	default:
-		return fmt.Sprintf("m%d-%d", c.machine.id, c.process)
+		return fmt.Sprintf("m%d-%d", c.machine.id, c.life)
 	}
 }
 
 func (c *client) String() string {
 	kind := "client"
+	if c.plan.stranger {
+		kind = "stranger"
+	}
 	if c.plan.elector {
 		kind = "elector"
 	}
-	return fmt.Sprintf("m%d.%d %s of %s", c.machine.id, c.process, kind, lockName(c.plan.lock))
+	if c.plan.lock < 0 {
+		return fmt.Sprintf("m%d.%d session", c.machine.id, c.life)
+	}
+	return fmt.Sprintf("m%d.%d %s of %s", c.machine.id, c.life, kind, lockName(c.plan.lock))
 }
 
 // key is what tells the client from all others, in every run of the seed.
 func (c *client) key() uint64 {
-	return uint64(c.machine.id)<<32 | uint64(c.process)<<8 | uint64(c.slot)
+	return c.process.key() | uint64(c.slot)
 }
-
-// frozen: nothing of it runs any more. Called with mu held.
-func (c *client) frozen() bool { return c.dead && !c.undead }
 
 // luck is dice for the client's next own decision.
 func (c *client) luck() *rand.Rand {
@@ -136,7 +195,7 @@ func (c *client) noteLocked(what, detail string) {
 // sleep waits on the machine's clock; false: ctx was done first.
 func (c *client) sleep(ctx context.Context, d time.Duration) bool {
 	woken := make(chan struct{})
-	stop := view{c}.AfterFunc(d, func() { close(woken) })
+	stop := view{c.process}.AfterFunc(d, func() { close(woken) })
 	select {
 	case <-woken:
 		return true
@@ -149,7 +208,7 @@ func (c *client) sleep(ctx context.Context, d time.Duration) bool {
 // rest is sleep for a client that wants nothing; it ends with the faults.
 func (c *client) rest(d time.Duration) {
 	woken := make(chan struct{})
-	stop := view{c}.AfterFunc(d, func() { close(woken) })
+	stop := view{c.process}.AfterFunc(d, func() { close(woken) })
 	defer stop()
 	select {
 	case <-woken:
@@ -161,15 +220,15 @@ func (c *client) rest(d time.Duration) {
 // within is context.WithTimeout on the machine's clock.
 func (c *client) within(ctx context.Context, d time.Duration) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	stop := view{c}.AfterFunc(d, func() { cancel(context.DeadlineExceeded) })
+	stop := view{c.process}.AfterFunc(d, func() { cancel(context.DeadlineExceeded) })
 	return ctx, func() {
 		stop()
 		cancel(nil)
 	}
 }
 
-// live is the life of a bare client: it waits for the lock in one way or another, works, and lets go in one way or another, over and
-// over.
+// live is the life of a bare client: it waits for the lock in one way or another, works, and lets
+// go in one way or another, over and over.
 func (c *client) live() {
 	defer c.ended.Done()
 	defer func() { _ = c.RemoveLock() }()
@@ -193,9 +252,19 @@ func (c *client) acquire(d *rand.Rand) bool {
 		var cancel func()
 		ctx, cancel = c.within(ctx, patience)
 		defer cancel()
-		defer c.mustReturnBy(c.w.now(), view{c}.Monotonic()+patience)
+		defer c.mustReturnBy(c.w.now(), view{c.process}.Monotonic()+patience)
 	}
-	switch d.IntN(3) {
+	how := d.IntN(3)
+	if c.plan.tries && d.IntN(2) == 0 {
+		how = 3
+	}
+	switch how {
+	case 3:
+		err := c.TryLock(ctx)
+		if err != nil && !errors.Is(err, lockclient.ErrLockHeld) {
+			c.mustBeTransient(err)
+		}
+		return err == nil
 	case 0:
 		for ctx.Err() == nil {
 			if held, err := c.GetLockWithContext(ctx); held || !c.again(ctx, err) {
@@ -227,7 +296,8 @@ func (c *client) acquire(d *rand.Rand) bool {
 	}
 }
 
-// mustReturnBy: who has set a limit is kept waiting no longer than for the last answer and one release, whatever the network does.
+// mustReturnBy: who has set a limit is kept waiting no longer than for the last answer and one
+// release, whatever the network does.
 func (c *client) mustReturnBy(began, due time.Duration) {
 	due += min(c.plan.heartbeat, time.Second) + time.Millisecond
 	c.w.mu.Lock()
@@ -249,20 +319,21 @@ func (c *client) mustBeTransient(err error) {
 		error
 		Permanent() bool
 	}
-	if errors.As(err, &p) && p.Permanent() {
+	if errors.As(err, &p) && p.Permanent() && !c.isClosed(err) {
 		c.w.violate(c, FaultsPass, err.Error())
 	}
 }
 
-// work is what the holder of a lock does: now and then it looks whether it still holds it, and writes.
+// work is what the holder of a lock does: now and then it looks whether it still holds it, and
+// writes.
 func (c *client) work(d *rand.Rand) {
 	token, ok := c.FencingToken()
 	if !ok {
 		return
 	}
 	began := c.w.now()
-	lost := c.Lost()
-	c.w.locked(func() { c.hold = &holdSeen{token: token, lost: lost} })
+	lost, aging := c.Lost(), c.Aging()
+	c.w.locked(func() { c.hold = &holdSeen{token: token, lost: lost, aging: aging} })
 	for range 1 + d.IntN(12) {
 		if !c.sleep(c.ctx, between(d, time.Millisecond, c.plan.lease)) {
 			return
@@ -280,6 +351,10 @@ func (c *client) work(d *rand.Rand) {
 			c.writeGuarded(token, d)
 		case 1:
 			c.writeCareless(token)
+		case 2:
+			if c.plan.stamps {
+				c.writeStamped()
+			}
 		}
 		select {
 		case <-lost:
@@ -293,8 +368,8 @@ func (c *client) work(d *rand.Rand) {
 // mustHaveLostWithReason: while nothing goes wrong, nothing is lost.
 func (c *client) mustHaveLostWithReason(began time.Duration, token int64, why error) {
 	var lax bool
-	c.w.locked(func() { lax = token == c.lax })
-	if !lax && c.w.isCalmSince(began) && c.ctx.Err() == nil {
+	c.w.locked(func() { lax = token == c.lax || c.endsWithSession(token) })
+	if !lax && c.isCalmSince(began) && c.ctx.Err() == nil {
 		c.w.violate(c, LossHasReason, fmt.Sprintf("a lock was lost though nothing had gone wrong since it was won: %v", why))
 	}
 }
@@ -326,6 +401,11 @@ func (c *client) letGo(d *rand.Rand) {
 	case 3:
 		ctx, cancel = c.within(ctx, between(d, time.Millisecond, c.plan.lease))
 		defer cancel()
+	case 4:
+		if err := c.ReleaseTo(ctx, c.heir(d)); err != nil {
+			c.mustBeTransient(err)
+		}
+		return
 	}
 	if err := c.RemoveLockWithContext(ctx); err != nil {
 		c.mustBeTransient(err)
@@ -333,6 +413,18 @@ func (c *client) letGo(d *rand.Rand) {
 			_ = c.RemoveLock()
 		}
 	}
+}
+
+// heir is the name of another client, which may be gone, may never have been, or may want another
+// lock.
+func (c *client) heir(d *rand.Rand) string {
+	heir := "nobody"
+	c.w.locked(func() {
+		if other := c.w.clients[d.IntN(len(c.w.clients))]; other.DynamoDBLockClient != nil && other.Identifier != c.Identifier {
+			heir = other.Identifier
+		}
+	})
+	return heir
 }
 
 // runOut has the lease run out, and stays until it has.
@@ -364,4 +456,13 @@ func (w *world) isHealing() bool {
 // isCalmSince reports whether all that went wrong was over by then.
 func (w *world) isCalmSince(then time.Duration) bool {
 	return w.isHealing() && then > w.plan.faults+aftermath
+}
+
+// isCalmSince reports whether nothing has gone wrong for a tenure that began then. A member's
+// tenure begins on a lease of its session that may be nearly over.
+func (c *client) isCalmSince(began time.Duration) bool {
+	if c.plan.member {
+		began -= c.machine.plan.session.lease
+	}
+	return c.w.isCalmSince(began)
 }

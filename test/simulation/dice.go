@@ -2,9 +2,10 @@ package simulation
 
 import "math/rand/v2"
 
-// A run rolls no common dice: whoever is first at them would change everybody's luck, and of goroutines that wake at the same
-// instant nobody can say which is first. Each decision has dice of its own instead, made from the seed and from what is decided:
-// which machine, which client, which kind of request, the how manieth.
+// A run rolls no common dice: whoever is first at them would change everybody's luck, and of
+// goroutines that wake at the same instant nobody can say which is first. Each decision has dice of
+// its own instead, made from the seed and from what is decided: which machine, which client, which
+// kind of request, the how manieth.
 
 // dice returns the random numbers that belong to one decision of one run.
 func dice(seed uint64, decision ...uint64) *rand.Rand {
@@ -28,6 +29,12 @@ const (
 	forElector
 	forOperator
 	forIdentifier
+	forExtras
+	forCrowd
+	forStranger
+	forSDK
+	forSessions
+	forNotices
 )
 
 // scramble is the finalizer of splitmix64.

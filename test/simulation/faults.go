@@ -54,6 +54,8 @@ const (
 	itemReleased // marked released
 	itemReplaced // overwritten by another kind of client
 	itemTouched  // an attribute of no meaning added
+	sessionClosed
+	sessionDeleted // its item
 	faultKinds
 )
 
@@ -63,7 +65,7 @@ var faultNames = [faultKinds]string{
 	"deaf call", "paused before send", "paused after send", "crashed before send", "crashed after send",
 	"paused", "suspended", "crashed", "restarted, same Identifier", "restarted, new Identifier", "cut outwards", "cut inwards", "cut off",
 	"wall clock forward", "wall clock back", "clock rate changed",
-	"item deleted", "item marked released", "item replaced", "item touched",
+	"item deleted", "item marked released", "item replaced", "item touched", "session closed", "session deleted",
 }
 
 func (f fault) String() string { return faultNames[f] }

@@ -6,10 +6,12 @@ import (
 	"time"
 )
 
-// machine is one node: a clock that may lie, a network connection that may be cut, and a process that may stand still or die.
+// machine is one node: a clock that may lie, a network connection that may be cut, and a process
+// that may stand still or die.
 //
-// test/nodeclock is the same for tests that look at one clock at a time; here each timer is an event of the world's queue,
-// so that those that come due together, as after a pause, fire one after the other in an order that the seed decides.
+// test/nodeclock is the same for tests that look at one clock at a time; here each timer is an
+// event of the world's queue, so that those that come due together, as after a pause, fire one
+// after the other in an order that the seed decides.
 //
 // The world's mu guards everything below the plan.
 type machine struct {
@@ -29,23 +31,25 @@ type machine struct {
 	wakes     uint64
 
 	cutOut, cutIn time.Duration // until then; 0: not
-	process       int           // which life this is, counting from 0
+	life          int           // of its process, counting from 0
 	down          bool          // not started, or crashed and not restarted
 	clients       []*client     // of the present process
+	process       *process
 }
 
 type timer struct {
-	client *client
-	due    time.Duration // on the monotonic clock
-	f      func()
-	event  *event // nil while the clock stands
+	process *process
+	due     time.Duration // on the monotonic clock
+	f       func()
+	event   *event // nil while the clock stands
 }
 
 func newMachine(w *world, id int, p machinePlan) *machine {
 	return &machine{w: w, id: id, plan: p, rate: p.rate, monoThen: p.uptime, wallThen: w.start.Round(0).Add(p.wallOffset), down: true}
 }
 
-// passed is the time since mark by the machine's own pace. Called with mu held, as all that follows.
+// passed is the time since mark by the machine's own pace. Called with mu held, as all that
+// follows.
 func (m *machine) passed() time.Duration {
 	return time.Duration(float64(m.w.now()-m.mark) * m.rate)
 }
@@ -61,8 +65,9 @@ func (m *machine) wall() time.Time { return m.wallThen.Add(m.passed()) }
 
 func (m *machine) stands() bool { return m.paused != 0 || m.suspended != 0 }
 
-// change carries out what happens to the machine and sets its timers anew. Where it runs again after having stood still,
-// everything that is overdue happens a nanosecond apart, in an order of its own each time.
+// change carries out what happens to the machine and sets its timers anew. Where it runs again
+// after having stood still, everything that is overdue happens a nanosecond apart, in an order of
+// its own each time.
 func (m *machine) change(what func()) {
 	m.monoThen, m.wallThen, m.mark = m.mono(), m.wall(), m.w.now()
 	stood := m.stands()
@@ -84,7 +89,7 @@ func (m *machine) change(what func()) {
 	d := dice(m.w.seed, forWaking, uint64(m.id), m.wakes)
 	late := 0
 	for _, t := range m.timers {
-		if t.due <= m.mono() && !t.client.frozen() {
+		if t.due <= m.mono() && !t.process.frozen() {
 			late++
 		} else {
 			m.arm(t)
@@ -97,7 +102,7 @@ func (m *machine) change(what func()) {
 		return m.w.now() + time.Duration(1+order[place-1])
 	}
 	for _, t := range m.timers {
-		if t.due <= m.mono() && !t.client.frozen() {
+		if t.due <= m.mono() && !t.process.frozen() {
 			m.armAt(t, when())
 		}
 	}
@@ -109,7 +114,7 @@ func (m *machine) change(what func()) {
 }
 
 func (m *machine) arm(t *timer) {
-	if m.stands() || t.client.frozen() {
+	if m.stands() || t.process.frozen() {
 		return
 	}
 	wait := time.Duration(math.Ceil(float64(t.due-m.mono()) / m.rate))
@@ -130,7 +135,7 @@ func (m *machine) disarm(t *timer) {
 // fire is called without mu, by the driver.
 func (m *machine) fire(t *timer) {
 	m.w.mu.Lock()
-	if m.stands() || t.client.frozen() || !slices.Contains(m.timers, t) {
+	if m.stands() || t.process.frozen() || !slices.Contains(m.timers, t) {
 		m.w.mu.Unlock()
 		return
 	}
@@ -205,27 +210,27 @@ func (w *world) locked(do func()) {
 	do()
 }
 
-// view is the machine's clock as one client sees it: lockclient.Clock and election.Clock. Its Jitter makes that of the lock
-// a function of the seed.
-type view struct{ c *client }
+// view is the machine's clock as one process sees it: lockclient.Clock and election.Clock. Its
+// Jitter makes that of the lock a function of the seed.
+type view struct{ p *process }
 
 func (v view) Monotonic() time.Duration {
-	v.c.w.mu.Lock()
-	defer v.c.w.mu.Unlock()
-	return v.c.machine.mono()
+	v.p.w.mu.Lock()
+	defer v.p.w.mu.Unlock()
+	return v.p.machine.mono()
 }
 
 func (v view) Wall() time.Time {
-	v.c.w.mu.Lock()
-	defer v.c.w.mu.Unlock()
-	return v.c.machine.wall()
+	v.p.w.mu.Lock()
+	defer v.p.w.mu.Unlock()
+	return v.p.machine.wall()
 }
 
 func (v view) AfterFunc(d time.Duration, f func()) (stop func() bool) {
-	m := v.c.machine
+	m := v.p.machine
 	m.w.mu.Lock()
 	defer m.w.mu.Unlock()
-	t := &timer{client: v.c, due: m.mono() + max(d, 0), f: f}
+	t := &timer{process: v.p, due: m.mono() + max(d, 0), f: f}
 	m.timers = append(m.timers, t)
 	m.arm(t)
 	return func() bool {
@@ -236,13 +241,13 @@ func (v view) AfterFunc(d time.Duration, f func()) (stop func() bool) {
 }
 
 func (v view) Jitter(upTo time.Duration) time.Duration {
-	c := v.c
-	c.w.mu.Lock()
-	defer c.w.mu.Unlock()
-	if c.undead {
+	p := v.p
+	p.w.mu.Lock()
+	defer p.w.mu.Unlock()
+	if p.undead {
 		return upTo / 2 // what is left of it wakes all at one instant, and asks in no certain order
 	}
-	c.jitters++
-	c.w.draws++
-	return time.Duration(dice(c.w.seed, forJitter, c.key(), c.jitters).Int64N(int64(upTo) + 1))
+	p.jitters++
+	p.w.draws++
+	return time.Duration(dice(p.w.seed, forJitter, p.key(), p.jitters).Int64N(int64(upTo) + 1))
 }

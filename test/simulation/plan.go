@@ -16,6 +16,14 @@ type plan struct {
 	probing  bool // every client is asked after every event what it believes; else only its own work asks
 	twins    bool // all clients have one Identifier
 
+	wholeSDK        bool          // no short cuts
+	otherSDK        bool          // nor this SDK, where another is linked in
+	sharedClients   bool          // the locks of a process share a DynamoDB client
+	transactionTime time.Duration // between prepare and commit
+	stranger        *strangerPlan // nil: none
+	sessions        bool          // some machines have sessions
+	closesLast      []int         // machines that close theirs when the faults are over
+
 	// What may be promised of the wall clocks decides what may be asked of what relies on them.
 	exactWalls   bool          // they all show true time: tokens rise even over deleted items
 	maxClockSkew time.Duration // > 0: they differ by less than this
@@ -30,6 +38,7 @@ type machinePlan struct {
 	latency    time.Duration // one way, typically
 	named      bool          // its processes keep their Identifier over restarts
 	reclaim    bool
+	session    *sessionPlan // nil: its processes have none
 	clients    []clientPlan
 }
 
@@ -41,16 +50,22 @@ type clientPlan struct {
 	heartbeat       time.Duration
 	poll            time.Duration
 	deleteOnRelease bool
+	ttl             time.Duration
+	tries, stamps   bool // a bare client that also uses TryLock, and Stamp
+	stranger        bool // of another make
+	member          bool // of its process's session
+	crowd           int  // of goroutines that use one bare client; 0: one, which goes about it in an orderly way
 	maxClockSkew    time.Duration
 
 	// An elector's:
 	renewDeadline, retryPeriod, drainTimeout time.Duration
 	jitter                                   float64
-	releaseOnCancel, oneTerm                 bool
+	releaseOnCancel, oneTerm, notice         bool
 	stubborn                                 time.Duration // how long its work may ignore that it should stop
 }
 
-// plannedEvent is something that befalls a machine, or a lock by the hand of an operator, at a time that is known beforehand.
+// plannedEvent is something that befalls a machine, or a lock by the hand of an operator, at a time
+// that is known beforehand.
 type plannedEvent struct {
 	at      time.Duration
 	kind    fault
@@ -103,7 +118,45 @@ func planOf(seed uint64) *plan {
 	}
 	p.everyLockIsWanted(d)
 	p.plannedEvents(d)
+	p.extras(dice(seed, forExtras))
+	p.otherSDK = dice(seed, forSDK).IntN(2) == 0
+	p.planSessions(dice(seed, forSessions))
+	p.planNotices(dice(seed, forNotices))
 	return p
+}
+
+// extras are what came to be simulated later. They have dice of their own, so that old seeds keep
+// their meaning.
+func (p *plan) extras(d *rand.Rand) {
+	p.sharedClients = d.IntN(2) == 0
+	if d.IntN(3) == 0 {
+		p.transactionTime = between(d, time.Millisecond, p.lease/20)
+	}
+	p.planStranger(d)
+	crowded := d.IntN(4) == 0
+	p.wholeSDK = d.IntN(32) == 0
+	for i := range p.machines {
+		for j := range p.machines[i].clients {
+			c := &p.machines[i].clients[j]
+			if d.IntN(3) == 0 {
+				c.ttl = time.Hour + time.Duration(d.Int64N(int64(time.Hour))).Round(time.Second)
+			}
+			c.tries, c.stamps = d.IntN(2) == 0, d.IntN(2) == 0
+			if n := 2 + d.IntN(3); crowded && !c.elector && d.IntN(4) > 0 {
+				c.crowd = n
+			}
+		}
+	}
+}
+
+// planNotices has half of the electors hand over with notice. They have dice of their own, too.
+func (p *plan) planNotices(d *rand.Rand) {
+	for i := range p.machines {
+		for j := range p.machines[i].clients {
+			c := &p.machines[i].clients[j]
+			c.notice = c.elector && d.IntN(2) == 0
+		}
+	}
 }
 
 func (p *plan) machine(d *rand.Rand, id int) machinePlan {
@@ -159,6 +212,14 @@ func (c *clientPlan) deadline() time.Duration {
 		return c.renewDeadline
 	}
 	return c.lease / 3 * 2
+}
+
+// drain is the elector's DrainTimeout, given or not.
+func (c *clientPlan) drain() time.Duration {
+	if c.drainTimeout != 0 {
+		return c.drainTimeout
+	}
+	return c.lease
 }
 
 func (c *clientPlan) planElector(d *rand.Rand) {
@@ -231,8 +292,8 @@ func (p *plan) moment(d *rand.Rand) time.Duration {
 	return time.Duration(d.Int64N(int64(p.faults)))
 }
 
-// machineEvents are those of one machine. A machine that is suspended in this run has its wall clock set back never, or
-// the other way round: what both together do to it is not promised.
+// machineEvents are those of one machine. A machine that is suspended in this run has its wall
+// clock set back never, or the other way round: what both together do to it is not promised.
 func (p *plan) machineEvents(d *rand.Rand, id int) {
 	kinds := []fault{paused, crashed, cutOutwards, cutInwards, cutOff}
 	sleeps := d.IntN(2) == 0

@@ -36,10 +36,12 @@ type Result struct {
 }
 
 // Run makes the run that belongs to a seed, in a bubble of virtual time.
-func Run(t *testing.T, seed uint64) *Result {
+func Run(t *testing.T, seed uint64) *Result { return runPlan(t, seed, planOf(seed)) }
+
+func runPlan(t *testing.T, seed uint64, p *plan) *Result {
 	result := &Result{Seed: seed}
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(seed, planOf(seed))
+		w := newWorld(seed, p)
 		forgetBursts(w.server)
 		w.play()
 		result.Violation = w.violation
@@ -48,9 +50,20 @@ func Run(t *testing.T, seed uint64) *Result {
 		result.timeline = w.timeline
 		if result.Violation != nil {
 			w.abandon()
+			return
 		}
+		w.letGo()
 	})
 	return result
+}
+
+// letGo takes the locks away from the clients of a run that is over. A DynamoDB client of the
+// simulation's leads to them, lockclient knows its clients for as long as one of them uses it, and
+// so each run would keep its megabyte for ever.
+func (w *world) letGo() {
+	for _, c := range w.clients {
+		c.DynamoDBLockClient, c.elector, c.news, c.session = nil, nil, nil, nil
+	}
 }
 
 // Write prints the violation, how to see it again, and what led to it.
@@ -66,8 +79,9 @@ func newWorld(seed uint64, p *plan) *world {
 	w := &world{
 		seed: seed, plan: p, start: time.Now(), figures: &Figures{Runs: 1},
 		healed: make(chan struct{}), wake: make(chan struct{}, 1), versions: map[string]bool{},
+		sessions: map[string]*seenSession{}, memberOf: map[grant]*seenSession{},
 	}
-	w.writes.seen = map[int]int{}
+	w.writes.seen, w.writes.stamps = map[int]int{}, make([]int64, p.locks)
 	w.timeline.clients = &w.clients
 	w.server = newServer(w)
 	for lock := range p.locks {
@@ -91,6 +105,11 @@ func (w *world) play() {
 		delay := time.Duration(dice(w.seed, forMachine, uint64(m.id)).Int64N(int64(w.plan.lease)))
 		w.at(delay, m.id, m.boot)
 	}
+	if p := w.plan.stranger; p != nil {
+		w.stranger = w.newStranger(p)
+		w.stranger.ended.Add(1)
+		w.at(0, w.stranger.machine.id, func() { go w.stranger.live() })
+	}
 	for n, e := range w.plan.events {
 		w.at(e.at, max(e.machine, 0), func() { w.befall(e, n) })
 	}
@@ -99,9 +118,11 @@ func (w *world) play() {
 	w.drive(w.plan.faults, nil)
 	if !w.failed() {
 		w.heal()
+		synctest.Wait() // those whom that wakes send at this instant, all of them
 		w.mustBeLedSoon()
 	}
 	if !w.failed() {
+		w.closeLast()
 		w.drive(w.now()+3*w.plan.lease, nil)
 	}
 	w.figures.Events = w.step
@@ -116,14 +137,26 @@ func (m *machine) boot() {
 	m.w.mu.Lock()
 	m.down = false
 	m.clients = nil
+	process := m.newProcess()
+	m.process = process
+	if m.w.plan.sessions {
+		process.newSession(m.plan.session)
+	}
 	for slot, p := range m.plan.clients {
-		c := m.newClient(slot, p)
+		c := process.newClient(slot, p)
+		process.clients = append(process.clients, c)
 		m.clients = append(m.clients, c)
 		m.w.clients = append(m.w.clients, c)
 		c.noteLocked("starts", fmt.Sprintf("%q, lease %v, heartbeat %v", c.Identifier, p.lease, p.heartbeat))
 	}
 	clients := m.clients
 	m.w.mu.Unlock()
+	if c := process.keeper; process.session != nil {
+		c.ended.Add(2)
+		go c.keep()
+		go c.waitForEnds()
+		synctest.Wait()
+	}
 	for _, c := range clients {
 		c.ended.Add(1)
 		if c.plan.elector {
@@ -132,6 +165,12 @@ func (m *machine) boot() {
 			go c.campaign()
 			synctest.Wait() // one after the other, or their first steps would come in any order
 			go c.resigns()
+		} else if c.plan.crowd > 0 {
+			c.ended.Add(c.plan.crowd - 1)
+			for i := range c.plan.crowd {
+				go c.jostle(i)
+				synctest.Wait()
+			}
 		} else {
 			go c.live()
 		}
@@ -146,27 +185,25 @@ func (m *machine) crash(down time.Duration) {
 	}
 	m.note("crashes", "")
 	m.down = true
-	for _, c := range m.clients {
-		c.dead = true
-	}
+	m.process.dead = true
 	m.change(func() { m.paused = 0 })
 	m.waking = nil
 	restart := restartedNew
 	if m.plan.named || m.w.plan.twins {
 		restart = restartedSame
 	}
-	process := m.process
-	m.w.at(m.w.now()+down, m.id, func() { m.restart(process, restart) })
+	life := m.life
+	m.w.at(m.w.now()+down, m.id, func() { m.restart(life, restart) })
 }
 
 // restart is an event.
-func (m *machine) restart(process int, how fault) {
+func (m *machine) restart(life int, how fault) {
 	m.w.mu.Lock()
-	if !m.down || m.process != process || m.w.over {
+	if !m.down || m.life != life || m.w.ending {
 		m.w.mu.Unlock()
 		return
 	}
-	m.process++
+	m.life++
 	m.w.figures.Faults[how]++
 	m.change(func() { m.suspended = 0 })
 	m.note("restarts", "")
@@ -191,6 +228,12 @@ func (w *world) befall(e plannedEvent, n int) {
 		m.suspend(e.lasts)
 	case crashed:
 		m.crash(e.lasts)
+	case sessionClosed:
+		w.figures.Faults[e.kind]-- // counted if there is one
+		m.close(e.lasts)
+	case sessionDeleted:
+		w.figures.Faults[e.kind]--
+		w.server.deleteSession(m.process)
 	case cutOutwards:
 		m.cut(&m.cutOut, e)
 	case cutInwards:
@@ -215,21 +258,25 @@ func (m *machine) cut(direction *time.Duration, e plannedEvent) {
 	*direction = max(*direction, m.w.now()+e.lasts)
 }
 
-// heal ends all faults: machines run, connections work, and what is still in the network arrives now or never.
+// heal ends all faults: machines run, connections work, and what is still in the network arrives
+// now or never.
 func (w *world) heal() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.healing = true
 	close(w.healed)
 	w.timeline.add(w.now(), -1, -1, "the faults end", "")
+	if w.stranger != nil {
+		w.stranger.cancel()
+	}
 	for _, m := range w.machines {
 		m.wakeUp()
 		if m.down {
-			process, how := m.process, restartedNew
+			life, how := m.life, restartedNew
 			if m.plan.named {
 				how = restartedSame
 			}
-			w.at(w.now()+time.Millisecond, m.id, func() { m.restart(process, how) })
+			w.at(w.now()+time.Millisecond, m.id, func() { m.restart(life, how) })
 		}
 	}
 	d := dice(w.seed, forWaking)
@@ -242,14 +289,19 @@ func (w *world) heal() {
 	w.underWay = nil
 }
 
-// mustBeLedSoon: after the faults, every lock is held within the lease that stands in its record, one back-off, one poll and one
-// request that hangs.
+// mustBeLedSoon: after the faults, every lock is held within the lease that stands in its record,
+// one back-off, one poll and one request that hangs.
 func (w *world) mustBeLedSoon() {
 	healed, step := w.now(), w.step
 	led := func() bool {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		for _, b := range w.beliefs {
+			// What a network repeats after it was refused may take a lock for nobody. A lease would
+			// run out, a session lives: see lockclient.Session.
+			if r := w.server.records[b.lock]; r.orphan && r.holder != nil && !w.memberOf[*r.holder].marked {
+				continue
+			}
 			if b.led <= step {
 				return false
 			}
@@ -279,6 +331,9 @@ func (w *world) bound(lock int) time.Duration {
 			if c.elector {
 				pause += c.lease // one that has resigned stands aside
 			}
+			if w.plan.sessions {
+				pause += 2 * (hang + c.heartbeat) // a session to follow, and to mark; one that has to free what nobody believes in
+			}
 			each = max(each, hang+pause+c.stubborn+c.heartbeat)
 		}
 	}
@@ -288,6 +343,7 @@ func (w *world) bound(lock int) time.Duration {
 // end ends every client and sees that nothing is left of it.
 func (w *world) end(goroutines int) {
 	w.mu.Lock()
+	w.ending = true
 	clients := w.clients
 	w.mu.Unlock()
 	for _, c := range clients {
@@ -301,6 +357,9 @@ func (w *world) end(goroutines int) {
 		longest = max(longest, c.plan.lease+c.plan.stubborn)
 	}
 	patience := 2*longest + 10*time.Second
+	if w.plan.sessions {
+		patience += 2 * longest // they are closed when all else has ended
+	}
 	if c := w.awaitEnd(patience, func(c *client) bool { return !c.dead }); c != nil {
 		w.violate(c, ClientsEnd, fmt.Sprintf("it has not returned for %v", patience))
 		return
@@ -319,7 +378,8 @@ func (w *world) end(goroutines int) {
 	}
 }
 
-// othersInBubble are the stacks of the goroutines that are in the bubble of the caller, but for itself and those that make the bubble.
+// othersInBubble are the stacks of the goroutines that are in the bubble of the caller, but for
+// itself and those that make the bubble.
 func othersInBubble() []string {
 	all := make([]byte, 1<<20)
 	stacks := strings.Split(string(all[:runtime.Stack(all, true)]), "\n\n")
@@ -334,9 +394,9 @@ func othersInBubble() []string {
 func (w *world) bury(clients []*client) {
 	w.mu.Lock()
 	for _, c := range clients {
-		if c.dead && !c.undead {
-			c.undead = true
-			close(c.gone)
+		if p := c.process; p.dead && !p.undead {
+			p.undead = true
+			close(p.gone)
 		}
 	}
 	for _, m := range w.machines {
@@ -369,13 +429,14 @@ func (w *world) awaitEnd(patience time.Duration, those func(*client) bool) *clie
 	return nil
 }
 
-// abandon ends a run in which an invariant was violated: whatever is left must end, or the bubble can't be left.
+// abandon ends a run in which an invariant was violated: whatever is left must end, or the bubble
+// can't be left.
 func (w *world) abandon() {
 	if !w.isHealing() {
 		close(w.healed)
 	}
 	w.mu.Lock()
-	w.violation, w.over, w.healing = nil, true, true
+	w.violation, w.ending, w.over, w.healing = nil, true, true, true
 	w.queue = nil // what befalls them from here on is of no interest
 	clients := w.clients
 	for _, c := range clients {

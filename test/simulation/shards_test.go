@@ -12,16 +12,20 @@ import (
 	"testing"
 )
 
-// The seeds of a batch are shared out among processes, which run this test again with -shard. Not among goroutines: lockclient
-// spreads the heartbeats of all locks of a process, and so one run would have a say in another.
+// The seeds of a batch are shared out among processes, which run this test again with -shard. Not
+// among goroutines: lockclient spreads the heartbeats of all locks of a process, and so one run
+// would have a say in another.
 
-// figuresPrefix begins the line in which a shard tells its parent what it has done, seedPrefix that in which it says what it does.
+// figuresPrefix begins the line in which a shard tells its parent what it has done, seedPrefix that
+// in which it says what it does, and caughtPrefix that in which it names a violated invariant.
 const (
 	figuresPrefix = "simulation-figures: "
 	seedPrefix    = "simulation-seed: "
+	caughtPrefix  = "simulation-caught: "
 )
 
-// runShard runs the share "i/n" of so many seeds in this process, up to the first violation.
+// runShard runs the share "i/n" of so many seeds in this process, up to the first violation: of the
+// invariant that -until names, where it does.
 func runShard(t *testing.T, share string, seeds int) {
 	var i, n int
 	if _, err := fmt.Sscanf(share, "%d/%d", &i, &n); err != nil || n < 1 || i < 0 || i >= n {
@@ -35,6 +39,10 @@ func runShard(t *testing.T, share string, seeds int) {
 		sum.Add(&r.Figures)
 		if r.Violation != nil {
 			sum.Violations++
+			fmt.Printf("%s%s\n", caughtPrefix, r.Violation.Invariant)
+			if *untilFlag != "" && *untilFlag != string(r.Violation.Invariant) {
+				continue
+			}
 			var b strings.Builder
 			r.Write(&b, tail)
 			t.Error(b.String())
@@ -51,37 +59,45 @@ func runShard(t *testing.T, share string, seeds int) {
 	fmt.Printf("%s%s\n", figuresPrefix, told)
 }
 
-// runShards runs so many seeds in so many processes.
-func runShards(t *testing.T, workers, seeds int) *Figures {
+// runBlocks runs so many seeds, a block of them after the other in each of so many processes.
+func runBlocks(t *testing.T, workers, seeds int) *Figures {
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var (
-		sum Figures
-		mu  sync.Mutex
-		all sync.WaitGroup
-	)
-	for i := range workers {
+	b, err := newBlocks(self, *journalFlag, *fromFlag, seeds, sizeOfBlocks(seeds, workers))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.close()
+	var all sync.WaitGroup
+	for range workers {
 		all.Go(func() {
-			// One thread is what a run needs, and less garbage collection is faster.
-			c := exec.CommandContext(t.Context(), self, "-test.run=^TestSeeds$", "-test.timeout=0", fmt.Sprintf("-shard=%d/%d", i, workers), fmt.Sprintf("-from=%d", *fromFlag))
-			c.Env = append(os.Environ(), "GOMAXPROCS=1", "GOGC=400", fmt.Sprintf("SIMULATION_SEEDS=%d", seeds))
-			said, err := c.CombinedOutput()
-			figures, seed, rest := readShard(said)
-			mu.Lock()
-			defer mu.Unlock()
-			sum.Add(&figures)
-			if err != nil {
-				t.Errorf("shard %d of %d, at seed %s: %v\n%s", i, workers, seed, err, rest)
+			for {
+				from, n := b.next()
+				if n == 0 || t.Context().Err() != nil {
+					return
+				}
+				// One thread is what a run needs, and less garbage collection is faster.
+				c := exec.CommandContext(t.Context(), self, "-test.run=^TestSeeds$", "-test.timeout=0", "-shard=0/1", fmt.Sprintf("-from=%d", from))
+				c.Env = append(os.Environ(), "GOMAXPROCS=1", "GOGC=400", fmt.Sprintf("SIMULATION_SEEDS=%d", n))
+				said, err := c.CombinedOutput()
+				figures, seed, rest := readShard(said)
+				if err != nil {
+					t.Errorf("at seed %s: %v\n%s", seed, err, rest)
+				}
+				if err := b.done(from, n, &figures, err == nil); err != nil {
+					t.Error(err)
+				}
 			}
 		})
 	}
 	all.Wait()
-	return &sum
+	return &b.sum
 }
 
-// readShard takes apart what a shard has printed: its figures, the last seed that it began, and all else.
+// readShard takes apart what a shard has printed: its figures, the last seed that it began, and all
+// else.
 func readShard(said []byte) (f Figures, seed, rest string) {
 	var others strings.Builder
 	lines := bufio.NewScanner(bytes.NewReader(said))

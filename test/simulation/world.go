@@ -8,11 +8,12 @@ import (
 	"time"
 )
 
-// world is one run: the machines, the network between them and the server, and the one queue in which everything that will
-// happen waits for its turn.
+// world is one run: the machines, the network between them and the server, and the one queue in
+// which everything that will happen waits for its turn.
 //
-// One event happens at a time. The next one begins when every goroutine of the run is blocked again, so that what two machines do
-// at the same instant is ordered by the queue and never by the Go scheduler. After each event the invariants are checked.
+// One event happens at a time. The next one begins when every goroutine of the run is blocked
+// again, so that what two machines do at the same instant is ordered by the queue and never by the
+// Go scheduler. After each event the invariants are checked.
 type world struct {
 	seed  uint64
 	plan  *plan
@@ -20,10 +21,16 @@ type world struct {
 
 	server   *server
 	machines []*machine
-	clients  []*client // of all processes, dead ones included
+	clients  []*client // of all processes, dead ones included, and of the stranger
+	stranger *stranger // nil: none
 	beliefs  []*belief // by lock
 	figures  *Figures
 
+	sessions map[string]*seenSession // guarded by mu, as the next two
+	inOrder  []*seenSession          // in which they were opened
+	memberOf map[grant]*seenSession  // whose members tenures are
+
+	timer   *time.Timer   // the driver's; nil before it has slept
 	step    int           // of the event that happens now
 	instant time.Duration // at which it happens
 	atOnce  int           // how many have happened at that instant
@@ -33,6 +40,7 @@ type world struct {
 	mu         sync.Mutex // guards all that follows, and every field of machines, clients and calls that says so
 	queue      eventQueue
 	seq        uint64
+	leaving    []*call       // requests that leave when the event is over
 	underWay   []*event      // messages in the network
 	wake       chan struct{} // a nudge for the driver: something was put before what it waits for
 	sleepsTill time.Duration // what the driver waits for
@@ -41,6 +49,7 @@ type world struct {
 	timeline   timeline
 	draws      int        // of jitter, by locks
 	violation  *Violation // the first
+	ending     bool       // no machine restarts any more
 	over       bool       // the run has ended: what still happens is of no interest
 }
 
@@ -93,7 +102,8 @@ func (w *world) at(when time.Duration, machine int, do func()) *event {
 	return e
 }
 
-// next takes the next event that is due by until off the queue, when its time has come; nil: there is none.
+// next takes the next event that is due by until off the queue, when its time has come; nil: there
+// is none.
 func (w *world) next(until time.Duration) *event {
 	for {
 		w.mu.Lock()
@@ -118,11 +128,15 @@ func (w *world) next(until time.Duration) *event {
 
 // sleep lets time pass, less if something turns up.
 func (w *world) sleep(d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
+	if w.timer == nil {
+		w.timer = time.NewTimer(d)
+	} else {
+		w.timer.Reset(d)
+	}
 	select {
-	case <-timer.C:
+	case <-w.timer.C:
 	case <-w.wake:
+		w.timer.Stop()
 	}
 	w.mu.Lock()
 	w.sleepsTill = 0
@@ -132,10 +146,11 @@ func (w *world) sleep(d time.Duration) {
 // mostAtOnce is how much can happen at one instant before somebody must be going round in circles.
 const mostAtOnce = 2000
 
-// drive lets everything happen until that time, or until stop says so after an event, or an invariant is violated. It reports
-// whether stop did.
+// drive lets everything happen until that time, or until stop says so after an event, or an
+// invariant is violated. It reports whether stop did.
 func (w *world) drive(until time.Duration, stop func() bool) bool {
 	for {
+		w.depart()
 		e := w.next(until)
 		if e == nil {
 			if rest := until - w.now(); rest > 0 {

@@ -23,46 +23,51 @@ import (
 type write struct {
 	number  int
 	tenure  grant
-	guarded bool
+	how     string // guarded, careless, stamped
 	commits int
 	refused bool // its writer was told that nothing was written
 }
 
 // writes are those of a run, by number. The world's mu guards them.
 type writes struct {
-	all  []*write
-	seen map[int]int // lock -> how many guarded writes its item has had
+	all    []*write
+	seen   map[int]int // lock -> how many guarded writes its item has had
+	stamps []int64     // by lock: the highest token that has stamped its item
 }
 
 const stampPrefix = "stamp-"
 
-func (c *client) newWrite(token int64, guarded bool) *write {
+// How the lock protects a write.
+const (
+	guarded  = "guarded"  // by a transaction with the lock's condition
+	stamped  = "stamped"  // by the highest token that the item has seen
+	careless = "careless" // not at all
+)
+
+func (c *client) newWrite(token int64, how string) *write {
 	c.w.mu.Lock()
 	defer c.w.mu.Unlock()
 	ws := &c.w.writes
-	x := &write{number: len(ws.all) + 1, tenure: c.w.grantOf(c, token), guarded: guarded}
+	x := &write{number: len(ws.all) + 1, tenure: c.w.grantOf(c, token), how: how}
 	ws.all = append(ws.all, x)
 	return x
 }
 
-// update is the change that both kinds of write make: each leaves its number.
+// update is the change that all kinds of write make: each leaves its number.
 func (x *write) update() *dynamodb.Update {
-	name := "careless-"
-	if x.guarded {
-		name = "guarded-"
-	}
 	return &dynamodb.Update{
 		TableName:        aws.String(dataTable),
-		Key:              map[string]*dynamodb.AttributeValue{"key": {S: aws.String(name + lockName(x.tenure.client.plan.lock))}},
+		Key:              map[string]*dynamodb.AttributeValue{"key": {S: aws.String(x.how + "-" + lockName(x.tenure.client.plan.lock))}},
 		UpdateExpression: aws.String("SET stamp = :stamp ADD n :one"),
 		ExpressionAttributeValues: map[string]*dynamodb.AttributeValue{
 			":stamp": {S: aws.String(stampPrefix + strconv.Itoa(x.number) + ".")}, ":one": {N: aws.String("1")}},
 	}
 }
 
-// writeGuarded writes in a transaction with the lock's own condition, in one of the two ways there are.
+// writeGuarded writes in a transaction with the lock's own condition, in one of the two ways there
+// are.
 func (c *client) writeGuarded(token int64, d *rand.Rand) {
-	x := c.newWrite(token, true)
+	x := c.newWrite(token, guarded)
 	ctx, cancel := c.within(c.ctx, 2*c.plan.lease)
 	defer cancel()
 	items := []*dynamodb.TransactWriteItem{{Update: x.update()}}
@@ -82,7 +87,7 @@ func (c *client) writeGuarded(token int64, d *rand.Rand) {
 
 // writeTerm is writeGuarded for the work of an elector.
 func (c *client) writeTerm(term election.Term) {
-	x := c.newWrite(term.FencingToken, true)
+	x := c.newWrite(term.FencingToken, guarded)
 	check, err := term.ConditionCheck()
 	if err != nil {
 		return
@@ -122,12 +127,50 @@ func (x *write) outcome(err error, refused bool) {
 
 // writeCareless writes without a condition, right after the check: what a lock alone can't prevent.
 func (c *client) writeCareless(token int64) {
-	x := c.newWrite(token, false)
+	x := c.newWrite(token, careless)
 	u := x.update()
 	ctx, cancel := c.within(c.ctx, c.plan.lease)
 	defer cancel()
 	_, _ = c.api.UpdateItemWithContext(ctx, &dynamodb.UpdateItemInput{
 		TableName: u.TableName, Key: u.Key, UpdateExpression: u.UpdateExpression, ExpressionAttributeValues: u.ExpressionAttributeValues}, once)
+}
+
+// writeStamped writes on condition that no later tenure has stamped the item.
+func (c *client) writeStamped() {
+	token, held := c.FencingToken()
+	if !held {
+		return
+	}
+	x := c.newWrite(token, stamped)
+	u := x.update()
+	in, err := c.Stamp(&dynamodb.UpdateItemInput{
+		TableName: u.TableName, Key: u.Key, UpdateExpression: u.UpdateExpression, ExpressionAttributeValues: u.ExpressionAttributeValues})
+	if now, _ := c.FencingToken(); err != nil || now != token {
+		return
+	}
+	ctx, cancel := c.within(c.ctx, c.plan.lease)
+	defer cancel()
+	_, err = c.api.UpdateItemWithContext(ctx, in, once)
+	refused := lockclient.StampError(err, in) != nil
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	x.refused = refused
+	switch {
+	case err == nil && x.commits == 0:
+		c.w.violateLocked(c, StampsRise, fmt.Sprintf("write %d was acknowledged and never carried out", x.number))
+	case refused:
+		c.w.figures.StampedRefused++
+	}
+}
+
+// stampLanded: no stamp of an earlier tenure comes after that of a later one. Called with mu held.
+func (w *world) stampLanded(wr *write) {
+	last := &w.writes.stamps[wr.tenure.client.plan.lock]
+	if wr.tenure.token < *last {
+		w.violateLocked(wr.tenure.client, StampsRise, fmt.Sprintf("write %d with token %d came after one with token %d", wr.number, wr.tenure.token, *last))
+	}
+	*last = max(*last, wr.tenure.token)
+	w.figures.Stamped++
 }
 
 // committed looks at what a write that the server has answered well has done. Called with mu held.
@@ -138,7 +181,7 @@ func (w *world) committed(x *call) {
 	}
 	wr := w.writes.all[number-1]
 	lock := x.client.plan.lock
-	if wr.guarded {
+	if wr.how == guarded {
 		n := w.guardedWrites(lock)
 		if n == w.writes.seen[lock] {
 			return // the server has recognised a repetition, and done nothing
@@ -148,7 +191,11 @@ func (w *world) committed(x *call) {
 	wr.commits++
 	holder := w.server.records[lock].holder
 	current := holder != nil && *holder == wr.tenure
-	if !wr.guarded {
+	if wr.how == stamped {
+		w.stampLanded(wr)
+		return
+	}
+	if wr.how == careless {
 		w.figures.Careless++
 		if !current {
 			w.figures.CarelessStale++

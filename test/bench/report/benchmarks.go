@@ -32,7 +32,8 @@ func readBenchmarks(path string) (*benchmarks, error) {
 	return b, lines.Err()
 }
 
-// add takes in a line such as "BenchmarkPeek/by=bare-sdk-2  1000  523 ns/op  12 B/op"; others say nothing.
+// add takes in a line such as "BenchmarkPeek/by=bare-sdk-2 1000 523 ns/op 12 B/op"; others say
+// nothing.
 func (b *benchmarks) add(line string) {
 	fields := strings.Fields(line)
 	if len(fields) < 4 || !strings.HasPrefix(fields[0], "Benchmark") {
@@ -70,14 +71,20 @@ func middle(sorted []float64) float64 {
 	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
 
+// minimalFloor is AcquireRelease against the least that any lock could send.
+const minimalFloor = "AcquireReleaseAgainstMinimal"
+
+// v010Floor is Heartbeat against what v0.1.0 sends.
+const v010Floor = "HeartbeatAgainstV010"
+
 // pair are the names of what is measured and of its floor.
 func pair(operation, engine string) (ours, floor string) {
 	name := operation + "/engine=" + engine + "/by="
 	return name + "leaderkit", name + "bare-sdk"
 }
 
-// ratio of an operation to its floor: the median over the rounds, in each of which the two were measured one right after the
-// other. Whatever else the machine was doing then, it did to both.
+// ratio of an operation to its floor: the median over the rounds, in each of which the two were
+// measured one right after the other. Whatever else the machine was doing then, it did to both.
 func (b *benchmarks) ratio(operation, engine, unit string) (float64, bool) {
 	ours, floor := pair(operation, engine)
 	mine, least := b.values[ours][unit], b.values[floor][unit]

@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/leaderkit/leaderkit/test/bench"
 )
 
-// failoverChart shows, lease by lease, how long after the last renewal a crashed holder is replaced.
+// failoverChart shows, lease by lease, how long after the last renewal a crashed holder is
+// replaced.
 func (f *findings) failoverChart() string {
 	type row struct {
 		label               string
@@ -73,6 +75,72 @@ func (f *findings) failoverChart() string {
 	d.text(24, bottom+40, "start", grey, 11, "Dot: p50; bar: p99 (brown: the worst seen); shade: all of them. Blue: virtual time, round trip as given. Green: real time, on loopback.")
 	d.text(24, bottom+56, "start", grey, 11, "Brown: not measured here, but earlier and elsewhere, on DynamoDB Local with a poll every sixth of the lease.")
 	return d.svg("Crash failover in multiples of the lease")
+}
+
+// handoverChart shows, as histograms, how long nobody leads when a leader ends.
+func (f *findings) handoverChart() string {
+	var rows []bench.Handover
+	for _, scene := range []string{bench.SceneNoNotice, bench.SceneNotice, bench.SceneTransfer, bench.SceneNewcomer, bench.SceneLate, bench.SceneUnawares, bench.SceneHasty, bench.SceneDrained} {
+		for _, h := range f.handoverVirtual {
+			if h.Scene == scene && len(h.Gap) > 0 && (h.Leader == bench.ByLock) == (h.Who == bench.ByLock) {
+				rows = append(rows, h)
+			}
+		}
+	}
+	const left, right, top, step, tall = 330.0, 100.0, 84.0, 52.0, 38.0
+	const bins, low, decades = 48, 0.001, 4.0 // from 1 ms to 10 s
+	d := &drawing{width: 960, height: top + step*float64(len(rows)) + 58}
+	bottom := top + step*float64(len(rows))
+	x := func(seconds float64) float64 {
+		return left + math.Log10(min(max(seconds, low), 10)/low)/decades*(d.width-left-right)
+	}
+	d.text(24, 28, "start", ink, 17, "How long nobody leads when a leader is told to stop")
+	d.text(24, 47, "start", grey, 12, "from the end of leading, or the release, to the next leader; virtual time, round trip 10 ms, heartbeat 5 s; logarithmic")
+	for i, label := range []string{"1 ms", "10 ms", "100 ms", "1 s", "10 s"} {
+		at := x(low * math.Pow10(i))
+		d.line(at, top-8, at, bottom, faint, 1, "")
+		d.text(at, bottom+16, "middle", grey, 11, "%s", label)
+	}
+	d.line(x(0.12), top-8, x(0.12), bottom, red, 1.2, "4 3")
+	d.text(x(0.12)+4, top-12, "start", red, 11, "budget of the p99 with a notice")
+	for i, h := range rows {
+		base, shade := top+step*float64(i)+tall+6, blue
+		if h.Leader == bench.ByLock {
+			shade = brown
+		}
+		var heights [bins]float64
+		for _, gap := range h.Gap {
+			heights[min(int((x(gap.Seconds())-left)/(d.width-left-right)*bins), bins-1)]++
+		}
+		most := slices.Max(heights[:])
+		for bin, n := range heights {
+			if n > 0 {
+				wide := (d.width - left - right) / bins
+				d.bar(left+float64(bin)*wide+0.5, left+float64(bin+1)*wide-0.5, base-n/most*tall/2, n/most*tall, shade, 0.55)
+			}
+		}
+		p50, p99 := bench.Quantile(h.Gap, 0.5), bench.Quantile(h.Gap, 0.99)
+		d.line(left, base, d.width-right, base, faint, 1, "")
+		d.dot(x(p50.Seconds()), base, 4, shade)
+		d.line(x(p99.Seconds()), base-tall, x(p99.Seconds()), base+4, shade, 1.5, "")
+		first, second := halves(h.Scene)
+		d.text(left-12, base-16, "end", ink, 12, "%s", h.Leader+": "+first)
+		d.text(left-12, base-1, "end", grey, 11, "%s", second)
+		d.text(d.width-right+8, base-14, "start", shade, 11, "p50 %s", short(p50))
+		d.text(d.width-right+8, base, "start", shade, 11, "p99 %s", short(p99))
+	}
+	d.text(24, bottom+40, "start", grey, 11, "Dot: p50; bar: p99. An elector's work ends at once. The next leader of an elector is an elector, that of a lock client a lock client.")
+	return d.svg("Time without a leader at a handover")
+}
+
+// halves divides a scene's text into two lines.
+func halves(scene string) (first, second string) {
+	for _, mark := range []string{"; ", ", "} {
+		if first, second, ok := strings.Cut(scene, mark); ok {
+			return first, second
+		}
+	}
+	return scene, ""
 }
 
 // costChart shows what one pays for which failover time.

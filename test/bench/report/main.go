@@ -1,10 +1,11 @@
-// Command report turns what hack/bench.sh has measured into REPORT.md and two charts.
+// Command report turns what hack/bench.sh has measured into REPORT.md and four charts.
 //
 //	report -from FOLDER -to FOLDER -engine TEXT -load-before TEXT -load-after TEXT -effort quick|full
-//	report -cost-table      prints the table of README.md's section on cost
+//	report -readme FILE     copies the summary of test/bench/REPORT.md into README.md
+//	report -cost-table      prints the table of lockclient/README.md's section on cost
 //
-// -from holds BENCHMARKS.txt, the output of go test -bench, and the JSON files of the measurements. What is missing there is
-// missing in the report, which says so.
+// -from holds BENCHMARKS.txt, the output of go test -bench, and the JSON files of the measurements.
+// What is missing there is missing in the report, which says so.
 package main
 
 import (
@@ -29,6 +30,10 @@ type findings struct {
 	scale, connections            []bench.Scale
 	company                       bench.Company
 	stall                         []bench.Stall
+	overload                      []bench.Overload
+	sessions                      []bench.Curve
+	crowded                       bench.Crowded
+	takeover                      []bench.Takeover
 }
 
 func main() {
@@ -40,9 +45,17 @@ func main() {
 	flag.StringVar(&f.environment.loadAfter, "load-after", "?", "the load average after the run")
 	flag.StringVar(&f.environment.effort, "effort", "full", "quick or full")
 	table := flag.Bool("cost-table", false, "only print the cost table")
+	readme := flag.String("readme", "", "only copy the summary of test/bench/REPORT.md into this file")
 	flag.Parse()
 	if *table {
 		fmt.Print(costTable())
+		return
+	}
+	if *readme != "" {
+		if err := updateReadme(*readme, filepath.Join("test", "bench", "REPORT.md")); err != nil {
+			fmt.Fprintln(os.Stderr, "report:", err)
+			os.Exit(1)
+		}
 		return
 	}
 	if *from == "" || *to == "" {
@@ -60,7 +73,8 @@ func run(f *findings, from, to string) error {
 		return err
 	}
 	f.environment.look()
-	files := map[string]string{"REPORT.md": f.markdown(), "failover.svg": f.failoverChart(), "cost.svg": f.costChart()}
+	files := map[string]string{"REPORT.md": f.markdown(), "failover.svg": f.failoverChart(), "cost.svg": f.costChart(),
+		"handover.svg": f.handoverChart(), "sessions.svg": f.sessionsChart()}
 	for name, content := range files {
 		if err := os.WriteFile(filepath.Join(to, name), []byte(content), 0o644); err != nil {
 			return err
@@ -91,6 +105,10 @@ func (f *findings) load(from string) error {
 		"connections":      &f.connections,
 		"company":          &f.company,
 		"stall":            &f.stall,
+		"overload":         &f.overload,
+		"sessions":         &f.sessions,
+		"crowded":          &f.crowded,
+		"takeover":         &f.takeover,
 	} {
 		if err := bench.Load(from, name, into); err != nil {
 			return err

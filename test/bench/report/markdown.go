@@ -14,7 +14,8 @@ type page struct{ strings.Builder }
 
 func (p *page) say(format string, args ...any) { fmt.Fprintf(p, format+"\n", args...) }
 
-// table writes a table; the first row is its head. One without further rows says that nothing was measured.
+// table writes a table; the first row is its head. One without further rows says that nothing was
+// measured.
 func (p *page) table(rows ...[]string) {
 	if len(rows) == 1 {
 		p.say("\nNot measured in this run.")
@@ -75,12 +76,15 @@ func (f *findings) markdown() string {
 	p.say("# What leaderkit costs, and how fast it is\n")
 	p.say("Written by `hack/bench.sh`; don't edit. `BENCHMARKS.txt` beside it is what `go test -bench` said, for benchstat.")
 	f.writeEnvironment(p)
+	f.writeSummary(p)
 	f.writeBudgets(p)
 	f.writeFailover(p)
 	f.writeHandover(p)
 	f.writeWaiting(p)
 	f.writeSpeed(p)
 	f.writeScale(p)
+	f.writeSessions(p)
+	f.writeOverload(p)
 	f.writeConnections(p)
 	f.writeStall(p)
 	f.writeRivals(p)
@@ -140,16 +144,21 @@ func (f *findings) writeFailover(p *page) {
 }
 
 func (f *findings) writeHandover(p *page) {
-	p.say("\n## Handover after a release\n")
-	p.say("From the call of RemoveLock to the moment when the waiter knows that it holds the lock. Electors announce a release by themselves when")
-	p.say("a term's graceful end begins to drain; here the holder is always a lock client that announces, drains and releases.")
-	rows := [][]string{{"who waits", "scene", "engine", "lease, heartbeat", "round trip", "releases", "p50", "p90", "p99", "max", "reads of the waiter meanwhile"}}
+	p.say("\n## Handover\n\n![How long nobody leads](handover.svg)\n")
+	p.say("A lock client announces, drains and releases: from the call of RemoveLock to the moment when the waiter knows that it holds the lock. An elector is told")
+	p.say("to stop, and its work ends at once: from the end of the leading context to that moment. With HandoverNotice it goes on leading for the time of the notice.")
+	p.say("A candidate that has come less than a heartbeat before knows the holder's rhythm already. One that comes after the announcement sees it with its first poll.")
+	rows := [][]string{{"who leads", "who waits", "scene", "engine", "lease, heartbeat", "round trip", "times", "p50", "p90", "p99", "max", "notice p50", "max", "reads of the waiter meanwhile"}}
 	for _, h := range slices.Concat(f.handoverVirtual, f.handoverReal) {
-		row := []string{h.Who, h.Scene, h.Engine, plain(h.Lease) + ", " + plain(h.Heartbeat), short(h.RoundTrip), fmt.Sprint(len(h.SinceRelease))}
+		row := []string{h.Leader, h.Who, h.Scene, h.Engine, plain(h.Lease) + ", " + plain(h.Heartbeat), short(h.RoundTrip), fmt.Sprint(len(h.Gap))}
 		for _, q := range []float64{0.5, 0.9, 0.99, 1} {
-			row = append(row, short(bench.Quantile(h.SinceRelease, q)))
+			row = append(row, short(bench.Quantile(h.Gap, q)))
 		}
-		rows = append(rows, append(row, fmt.Sprintf("%.0f", h.ReadsWhileEnding)))
+		notice, longest := "", ""
+		if len(h.Notice) > 0 {
+			notice, longest = short(bench.Quantile(h.Notice, 0.5)), short(bench.Quantile(h.Notice, 1))
+		}
+		rows = append(rows, append(row, notice, longest, fmt.Sprintf("%.0f", h.ReadsWhileEnding)))
 	}
 	p.table(rows...)
 }
@@ -175,8 +184,10 @@ func (f *findings) writeSpeed(p *page) {
 	p.say("The floor is the very request that the lock client sends, taken off the wire and sent by the SDK alone. Engine *none* answers at once with")
 	p.say("canned replies, so that only the client's own work is left; *dynamotest* is called without a socket. Medians of the rounds; each round measured an")
 	p.say("operation and its floor one right after the other, and a ratio is the median of the rounds' ratios. CPU time is this process's.")
+	p.say("*AcquireReleaseAgainstMinimal* has another floor: two UpdateItems that set one attribute on no condition. *HeartbeatAgainstV010* has the bare SDK send what")
+	p.say("dynamodb-lock-client-golang v0.1.0 documents: a PutItem of name, identifier and expiry, on the condition that the identifier is its own.")
 	rows := [][]string{{"operation", "engine", "time", "floor", "ratio", "CPU time", "floor", "ratio", "allocations", "floor", "bytes", "floor"}}
-	for _, operation := range []string{"AcquireRelease", "Heartbeat", "RefusedAttempt", "Peek", "WatchStep"} {
+	for _, operation := range []string{"AcquireRelease", minimalFloor, "Heartbeat", v010Floor, "RefusedAttempt", "Peek", "WatchStep"} {
 		for _, engine := range []string{bench.EngineNone, bench.EngineMemory, bench.EngineLocal} {
 			ours, floor := pair(operation, engine)
 			if _, ok := f.benchmarks.median(ours, "ns/op"); !ok {
@@ -197,7 +208,7 @@ func (f *findings) writeSpeed(p *page) {
 			rows = append(rows, row)
 		}
 	}
-	for _, operation := range []string{"HasLock", "IsLeader"} {
+	for _, operation := range []string{"HasLock", "IsLeader", "HasLockOfAMember", "LeaseAgeOfAMember"} {
 		if ns, ok := f.benchmarks.median(operation, "ns/op"); ok {
 			allocs, _ := f.benchmarks.median(operation, "allocs/op")
 			bytes, _ := f.benchmarks.median(operation, "B/op")
@@ -215,6 +226,9 @@ func (f *findings) writeScale(p *page) {
 	rows := [][]string{{"locks", "heartbeat", "round trip", "watched", "heap in use a lock", "of it reachable", "stacks a lock", "goroutines at most", "sent of due",
 		"late p50", "p99", "max", "unconfirmed", "lost", "CPU a heartbeat", "CPU"}}
 	for _, s := range f.scale {
+		if s.Session {
+			continue
+		}
 		rows = append(rows, []string{number(float64(s.Locks)), plain(s.Heartbeat), plain(s.RoundTrip), plain(s.Window),
 			number(s.Heap) + " B", number(s.Live) + " B", number(s.Stacks) + " B", fmt.Sprint(s.Goroutines), fmt.Sprintf("%d of %d", s.Sent, s.Due),
 			short(bench.Quantile(s.Lateness, 0.5)), short(bench.Quantile(s.Lateness, 0.99)), short(bench.Quantile(s.Lateness, 1)),

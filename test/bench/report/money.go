@@ -27,8 +27,8 @@ type bill struct {
 
 func (b bill) dollars() float64 { return (b.read*readPrice + b.write*writePrice) / 1e6 }
 
-// costTable is README.md's: what one leader and two waiters consume in a month, by the formula that stands below it there. Specs
-// hold the formula to what goes over the wire.
+// costTable is that of lockclient/README.md: what one leader and two waiters consume in a month, by
+// the formula that stands below it there. Specs hold the formula to what goes over the wire.
 func costTable() string {
 	p := &page{}
 	rows := [][]string{{"lease", "requests a month", "of them writes", "read units a month", "price a month"}}
@@ -61,8 +61,8 @@ func monthly(c bench.Cost) bill {
 	return bill{float64(requests) * times, c.Read * times, c.Write * times}
 }
 
-// rival is another library, by its documented protocol and by the failover that was measured of it earlier, on DynamoDB Local
-// with a lease of 3 s and a poll each 0.5 s.
+// rival is another library, by its documented protocol and by the failover that was measured of it
+// earlier, on DynamoDB Local with a lease of 3 s and a poll each 0.5 s.
 type rival struct {
 	name          string
 	poll          string  // what a waiter's poll is
@@ -79,15 +79,16 @@ var rivals = []rival{
 // rivalPolls is how often they polled in a lease when their failover was measured.
 const rivalPolls = 6
 
-// bill of a leader that renews three times in a lease, as leaderkit does by default, and of its waiters.
+// bill of a leader that renews three times in a lease, as leaderkit does by default, and of its
+// waiters.
 func (r rival) bill(lease time.Duration, waiters int) bill {
 	leases := float64(month) / float64(lease)
 	polls := leases * rivalPolls * float64(waiters)
 	return bill{requests: 3*leases + polls, read: r.read * polls, write: 3*leases + r.write*polls}
 }
 
-// failoverOf is the measured p50 and p99 of crashes at this lease, as multiples of it: in virtual time, with waiters that had
-// been there for a while, through a steady network.
+// failoverOf is the measured p50 and p99 of crashes at this lease, as multiples of it: in virtual
+// time, with waiters that had been there for a while, through a steady network.
 func (f *findings) failoverOf(lease time.Duration) (p50, p99 float64, ok bool) {
 	for _, run := range f.failoverVirtual {
 		if run.Lease == lease && run.Who == bench.ByLock && run.Scene == bench.SceneSettled && run.RoundTrip == 10*time.Millisecond {

@@ -56,12 +56,22 @@ func written(t *testing.T, well bool) string {
 		SinceSent: samples(lease, 1, pick(1.01, 1.03), 1.04), SinceCommitted: samples(lease, 1),
 	}})
 	save("handover-real", []bench.Handover{{Engine: bench.EngineLocal, Who: bench.ByLock, Scene: bench.SceneDrained,
-		SinceRelease: []time.Duration{time.Duration(pick(20, 120)) * time.Millisecond}}})
+		Gap: []time.Duration{time.Duration(pick(20, 120)) * time.Millisecond}}})
+	save("handover-virtual", []bench.Handover{{Engine: bench.EngineVirtual, Leader: bench.ByElector, Who: bench.ByElector, Scene: bench.SceneNotice,
+		Gap: []time.Duration{time.Duration(pick(20, 120)) * time.Millisecond}, Notice: []time.Duration{time.Second}}})
+	save("overload", []bench.Overload{{Locks: 10, Callers: 1, Offered: 400, Capacity: 200, Confirmed: pick(200, 190), Had: 5, Held: 5}})
+	save("sessions", []bench.Curve{{Locks: 10_000, Session: true, Lease: lease, Heartbeat: lease / 3, Periods: 10, Writes: int(pick(10, 11)),
+		First: samples(lease, pick(1.01, 1.03)), Taken: samples(lease, 1), CloseRequests: int(pick(1, 2)),
+		FreedFirst: []time.Duration{time.Duration(pick(20, 120)) * time.Millisecond}}})
+	save("crowded", bench.Crowded{Locks: 10_000, Sessions: 3, Periods: 10, Reads: int(pick(30, 40)), Writes: 10})
+	save("takeover", []bench.Takeover{{Engine: bench.EngineLocal, Locks: 10_000, Lease: lease, All: time.Duration(pick(11, 12)) * time.Second, Bare: 10 * time.Second}})
 	save("waiting", []bench.Waiting{{Who: bench.ByLock, Waiters: 1, Heartbeats: 100, Reads: int(pick(110, 130)), ReadUnits: pick(55, 65)}})
 	save("cost", []bench.Cost{{Who: bench.ByLock, Waiters: 2, Lease: lease, Heartbeat: lease / 3, Window: time.Hour,
 		Requests: map[string]int{"UpdateItem": 720, "GetItem": 1440}, Read: 720, Write: 720}})
-	save("scale", []bench.Scale{{Locks: 2000, Lease: lease, Heartbeat: lease / 3, Window: 5 * time.Minute, Heap: pick(2000, 4000), Stacks: 500,
-		Due: 100, Sent: 100, Lost: int(pick(0, 1)), Lateness: []time.Duration{time.Millisecond}}})
+	save("scale", []bench.Scale{{Locks: 2000, Lease: lease, Heartbeat: lease / 3, Window: 5 * time.Minute, Heap: pick(2000, 4000), Stacks: 500, CPU: time.Duration(pick(100, 300)) * 100 * time.Microsecond,
+		Due: 100, Sent: 100, Lost: int(pick(0, 1)), Lateness: []time.Duration{time.Millisecond}},
+		{Locks: 10_000, Lease: lease, Heartbeat: lease / 3, Window: 20 * time.Second, Due: 1000, Sent: int(pick(1000, 990)), Requests: 1000},
+		{Locks: 10_000, Session: true, Lease: lease, Heartbeat: lease / 3, Window: 20 * time.Second, Live: pick(1000, 1100), Requests: 4, PartingRequests: 1}})
 	save("company", bench.Company{Lease: lease, Heartbeat: lease / 3, Locks: 300, Busiest: int(pick(9, 100)), HungLost: int(pick(0, 1)), Silent: 1,
 		SilentLate: []time.Duration{0}, SilentInFlight: int(pick(0, 1))})
 	save("stall", []bench.Stall{{Locks: 10, Lease: lease, Ended: int(pick(10, 9)), EndLate: []time.Duration{time.Millisecond}}})
@@ -118,7 +128,7 @@ func TestTheReportIsWrittenFromWhateverWasMeasured(t *testing.T) {
 		if err := run(&findings{}, dir, to); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		for _, chart := range []string{"failover.svg", "cost.svg"} {
+		for _, chart := range []string{"failover.svg", "cost.svg", "handover.svg", "sessions.svg"} {
 			file, err := os.Open(filepath.Join(to, chart))
 			if err != nil {
 				t.Fatal(err)
@@ -144,9 +154,10 @@ func TestTheReportIsWrittenFromWhateverWasMeasured(t *testing.T) {
 	}
 }
 
-// Readers of README.md plan with its table, so it must be the one that the formula gives. report -cost-table prints it.
+// Readers of lockclient/README.md plan with its table, so it must be the one that the formula
+// gives. report -cost-table prints it.
 func TestReadmesCostTableIsTheFormulas(t *testing.T) {
-	text, err := os.ReadFile("../../../README.md")
+	text, err := os.ReadFile("../../../lockclient/README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,8 +171,25 @@ func TestReadmesCostTableIsTheFormulas(t *testing.T) {
 				}
 			}
 			if row == "" {
-				t.Errorf("no row of README.md says %s for a lease of %s; go run ./test/bench/report -cost-table", figure, plain(lease))
+				t.Errorf("no row of lockclient/README.md says %s for a lease of %s; go run ./test/bench/report -cost-table", figure, plain(lease))
 			}
 		}
+	}
+}
+
+// Readers of README.md see the figures of the latest report. hack/bench.sh writes both.
+func TestReadmesMeasuredTableIsTheReports(t *testing.T) {
+	readme, err := os.ReadFile("../../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := os.ReadFile("../REPORT.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want, err := withSummary(string(readme), string(report)); err != nil {
+		t.Error(err)
+	} else if string(readme) != want {
+		t.Error("README.md's table of figures is not that of test/bench/REPORT.md; go run ./test/bench/report -readme README.md")
 	}
 }

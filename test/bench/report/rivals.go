@@ -7,7 +7,8 @@ import (
 	"github.com/leaderkit/leaderkit/test/bench"
 )
 
-// writeRivals puts the figures of other libraries beside ours. They are constants: nothing of the others runs here.
+// writeRivals puts the figures of other libraries beside ours. They are constants: nothing of the
+// others runs here.
 func (f *findings) writeRivals(p *page) {
 	p.say("\n## Beside other libraries\n")
 	p.say("**The other libraries were not measured here.** Their figures were measured earlier and elsewhere, side by side, on DynamoDB Local 3.3: lease 3 s,")
@@ -47,11 +48,11 @@ func (f *findings) realFailover() string {
 func (f *findings) realHandovers() string {
 	text := ""
 	for _, h := range f.handoverReal {
-		if h.Scene != bench.SceneHasty {
+		if h.Leader == bench.ByLock && h.Scene != bench.SceneHasty {
 			if text != "" {
 				text += "; "
 			}
-			text += fmt.Sprintf("%s / %s (%s, heartbeat %s)", short(bench.Quantile(h.SinceRelease, 0.5)), short(bench.Quantile(h.SinceRelease, 1)), h.Scene, plain(h.Heartbeat))
+			text += fmt.Sprintf("%s / %s (%s, heartbeat %s)", short(bench.Quantile(h.Gap, 0.5)), short(bench.Quantile(h.Gap, 1)), h.Scene, plain(h.Heartbeat))
 		}
 	}
 	if text == "" {
@@ -62,7 +63,7 @@ func (f *findings) realHandovers() string {
 
 func (f *findings) sentOfDue() string {
 	for _, s := range f.scale {
-		if s.Locks == 2000 {
+		if s.Locks == bench.Enduring && !s.Session {
 			return fmt.Sprintf("%.1f %% in %s", 100*float64(s.Sent)/float64(max(s.Due, 1)), plain(s.Window))
 		}
 	}
@@ -71,7 +72,7 @@ func (f *findings) sentOfDue() string {
 
 func (f *findings) footprint() string {
 	for _, s := range f.scale {
-		if s.Locks == 2000 {
+		if s.Locks == bench.Enduring && !s.Session {
 			return fmt.Sprintf("%d, %.1f KB", s.Goroutines, (s.Heap+s.Stacks)/1000)
 		}
 	}

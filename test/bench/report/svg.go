@@ -12,8 +12,8 @@ type drawing struct {
 	body          strings.Builder
 }
 
-// colour is one on a light card and one on a dark card. A viewer that knows nothing of the reader's preference shows the
-// light card, which is opaque and so is legible on any page.
+// colour is one on a light card and one on a dark card. A viewer that knows nothing of the reader's
+// preference shows the light card, which is opaque and so is legible on any page.
 type colour struct{ name, light, dark string }
 
 var (

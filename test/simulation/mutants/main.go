@@ -1,16 +1,19 @@
-// Command mutants shows that the simulation bites: it puts one mistake at a time into lockclient or election and counts the seeds
-// until an invariant catches it.
+// Command mutants shows that the simulation bites: it puts one mistake at a time into lockclient or
+// election and counts the seeds until an invariant catches it.
 //
 //	go run ./test/simulation/mutants [-only REGEXP] [-seeds N] [-jobs N]
 //
-// Nothing in the work tree is touched: the compiler is handed the changed files in place of the real ones (go build -overlay). A
-// mutant that no seed catches fails the command, and so does one whose piece of source is not there any more: whoever changes the
-// protocol moves its mutants along.
+// All mutants are compiled into one binary, which is told at run time which of them it is
+// (test/mutation). The table says which invariant must catch each, so that a broken checker is
+// noticed although another checker catches the same mutant. Where the simulation can't notice a
+// mistake, the table names the test that must fail instead.
+//
+// A mutant that its catcher does not catch fails the command, and so does one whose piece of source
+// is not there any more: whoever changes the protocol moves its mutants along.
 package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -20,16 +23,17 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/leaderkit/leaderkit/test/mutation"
 )
 
 func main() {
 	only := flag.String("only", "", "try the mutants whose name matches this regular expression")
-	seeds := flag.Int("seeds", 2000, "how many seeds a mutant may survive")
+	seeds := flag.Int("seeds", 3000, "how many seeds a mutant may survive")
 	jobs := flag.Int("jobs", runtime.GOMAXPROCS(0), "how many mutants to try at once")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -47,10 +51,10 @@ func main() {
 // outcome is what became of a mutant.
 type outcome struct {
 	mutant *mutant
-	caught string // the invariant; "" if none
+	caught string // the invariant or the test; "" if none
 	seeds  int    // until then
+	others string // the invariants that were violated before
 	err    error  // it could not be tried
-	took   time.Duration
 }
 
 func try(ctx context.Context, only string, seeds, jobs int) (survivors int, err error) {
@@ -78,6 +82,21 @@ func try(ctx context.Context, only string, seeds, jobs int) (survivors int, err 
 		return 0, fmt.Errorf("no mutant's name matches %q", only)
 	}
 	began := time.Now()
+	outcomes, err := tryAll(ctx, chosen, &lab{root: root, dir: dir, seeds: seeds}, jobs)
+	if err != nil {
+		return 0, err
+	}
+	if ctx.Err() != nil {
+		return 0, ctx.Err()
+	}
+	return report(outcomes, time.Since(began)), nil
+}
+
+func tryAll(ctx context.Context, chosen []*mutant, l *lab, jobs int) ([]outcome, error) {
+	failed, err := l.build(ctx, chosen)
+	if err != nil {
+		return nil, err
+	}
 	outcomes := make([]outcome, len(chosen))
 	slots := make(chan struct{}, jobs)
 	var all sync.WaitGroup
@@ -85,18 +104,22 @@ func try(ctx context.Context, only string, seeds, jobs int) (survivors int, err 
 		slots <- struct{}{}
 		all.Go(func() {
 			defer func() { <-slots }()
-			l := lab{root: root, dir: filepath.Join(dir, strconv.Itoa(i)), seeds: seeds}
-			start := time.Now()
-			o := l.try(ctx, m)
-			o.mutant, o.took = m, time.Since(start)
+			o := outcome{err: failed[i+1]}
+			switch {
+			case o.err != nil:
+			case m.test != nil:
+				o = l.test(ctx, i+1, m)
+			default:
+				o = l.simulate(ctx, i+1, m)
+			}
+			o.mutant = m
 			outcomes[i] = o
+			fmt.Fprintf(os.Stderr, "\r%d of %d ", i+1, len(chosen))
 		})
 	}
 	all.Wait()
-	if ctx.Err() != nil {
-		return 0, ctx.Err()
-	}
-	return report(outcomes, time.Since(began)), nil
+	fmt.Fprintln(os.Stderr)
+	return outcomes, nil
 }
 
 func moduleRoot(ctx context.Context) (string, error) {
@@ -109,107 +132,110 @@ func moduleRoot(ctx context.Context) (string, error) {
 
 // report prints a table and returns how many got away.
 func report(outcomes []outcome, took time.Duration) (survivors int) {
-	fmt.Printf("%-66s %-18s %s\n", "mutant", "caught by", "seeds")
+	fmt.Printf("%-70s %-18s %s\n", "mutant", "caught by", "seeds")
 	for _, o := range outcomes {
+		caught, seeds := o.caught, fmt.Sprint(o.seeds)
 		switch {
 		case o.err != nil:
 			survivors++
-			fmt.Printf("%-66s %-18s %v\n", o.mutant.name, "NOT TRIED", o.err)
+			caught, seeds = "NOT TRIED", o.err.Error()
 		case o.caught == "":
 			survivors++
-			fmt.Printf("%-66s %-18s %d\n", o.mutant.name, "SURVIVES", o.seeds)
-		default:
-			fmt.Printf("%-66s %-18s %d\n", o.mutant.name, o.caught, o.seeds)
+			caught = "SURVIVES " + o.mutant.catcher()
+		case o.mutant.test != nil:
+			seeds = "-"
 		}
+		if o.others != "" {
+			seeds += " (before: " + o.others + ")"
+		}
+		fmt.Printf("%-70s %-18s %s\n", o.mutant.name, caught, seeds)
 	}
 	fmt.Printf("%d mutants, %d caught, %d not, in %v\n", len(outcomes), len(outcomes)-survivors, survivors, took.Round(time.Second))
 	return survivors
 }
 
-// patience is how long the seeds of one mutant may take.
-const patience = 3 * time.Minute
-
-// lab is where one mutant is built and run.
+// lab is where mutants are built and run.
 type lab struct {
 	root, dir string
 	seeds     int
+	bench     *mutation.Bench
+	simulator string            // the simulation's binary
+	tests     map[string]string // package -> binary
 }
 
-func (l lab) try(ctx context.Context, m *mutant) outcome {
-	if err := os.Mkdir(l.dir, 0o700); err != nil {
-		return outcome{err: err}
+// build compiles all mutants, and returns why some can't be, by their numbers, which count from 1.
+func (l *lab) build(ctx context.Context, chosen []*mutant) (failed map[int]error, err error) {
+	failed = map[int]error{}
+	var all []mutation.Mutant
+	for i, m := range chosen {
+		files, err := m.apply(l.root)
+		if err != nil {
+			failed[i+1] = err
+			continue
+		}
+		all = append(all, mutation.Mutant{Number: i + 1, Files: files})
 	}
-	overlay, err := l.overlay(m)
+	bench, unbuilt, err := mutation.NewBench(ctx, l.root, l.dir, all)
 	if err != nil {
-		return outcome{err: err}
+		return nil, err
 	}
-	binary := filepath.Join(l.dir, "simulation.test")
-	build := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-ldflags=-s -w", "-overlay", overlay, "-o", binary, "./test/simulation")
-	build.Dir = l.root
-	if said, err := build.CombinedOutput(); err != nil {
-		return outcome{err: fmt.Errorf("it does not build: %w\n%s", err, said)}
+	for n, err := range unbuilt {
+		failed[n] = err
 	}
-	defer func() { _ = os.Remove(binary) }()
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	run := exec.CommandContext(ctx, binary, "-test.run=^TestSeeds$", "-test.timeout=0", "-shard=0/1")
-	run.Dir = l.dir
-	run.Env = append(os.Environ(), "GOMAXPROCS=1", "GOGC=400", fmt.Sprintf("SIMULATION_SEEDS=%d", l.seeds))
-	said, err := run.CombinedOutput()
-	return judge(ctx, string(said), err)
+	if l.simulator, err = bench.Binary(ctx, "./test/simulation"); err != nil {
+		return nil, err
+	}
+	l.bench, l.tests = bench, map[string]string{}
+	passed := map[test]error{}
+	for i, m := range chosen {
+		if m.test == nil || failed[i+1] != nil {
+			continue
+		}
+		if l.tests[m.test.pkg], err = bench.Binary(ctx, m.test.pkg); err != nil {
+			return nil, err
+		}
+		if _, done := passed[*m.test]; !done {
+			passed[*m.test] = l.mustPass(ctx, m.test)
+		}
+		if passed[*m.test] != nil {
+			failed[i+1] = passed[*m.test]
+		}
+	}
+	return failed, nil
 }
 
-// overlay writes the changed files and the list of what they replace.
-func (l lab) overlay(m *mutant) (string, error) {
-	sources := map[string]string{}
-	for _, c := range m.changes {
-		source, seen := sources[c.file]
-		if !seen {
-			read, err := os.ReadFile(filepath.Join(l.root, c.file))
-			if err != nil {
-				return "", err
-			}
-			source = string(read)
-		}
-		if n := strings.Count(source, c.old); n != 1 {
-			return "", fmt.Errorf("%s has %d of: %s", c.file, n, c.old)
-		}
-		sources[c.file] = strings.Replace(source, c.old, c.new, 1)
-	}
-	replace := map[string]string{}
-	for file, source := range sources {
-		changed := filepath.Join(l.dir, filepath.Base(file))
-		if err := os.WriteFile(changed, []byte(source), 0o600); err != nil {
-			return "", err
-		}
-		replace[filepath.Join(l.root, file)] = changed
-	}
-	list, err := json.Marshal(map[string]any{"Replace": replace})
+// mustPass runs a test on the real code: one that does not run, or fails anyway, catches nothing.
+func (l *lab) mustPass(ctx context.Context, t *test) error {
+	said, err := l.command(ctx, 0, t).CombinedOutput()
 	if err != nil {
-		return "", err
+		return fmt.Errorf("%v fails without a mistake: %w\n%s", t, err, said)
 	}
-	overlay := filepath.Join(l.dir, "overlay.json")
-	return overlay, os.WriteFile(overlay, list, 0o600)
+	if !strings.Contains(string(said), "--- PASS: ") || strings.Contains(string(said), "Ran 0 of ") {
+		return fmt.Errorf("there is no test %v", t)
+	}
+	return nil
 }
 
-var (
-	violationLine = regexp.MustCompile(`(?m)^\s*VIOLATION \(seed \d+\): ([a-z-]+)`)
-	seedLine      = regexp.MustCompile(`(?m)^simulation-seed: \d+$`)
-)
+func (l *lab) command(ctx context.Context, number int, t *test) *exec.Cmd {
+	args := []string{"-test.v", "-test.timeout=2m", "-test.run=" + t.run}
+	if t.focus != "" {
+		args = append(args, "-ginkgo.focus="+t.focus, "-ginkgo.fail-fast")
+	}
+	c := exec.CommandContext(ctx, l.tests[t.pkg], args...)
+	c.Dir = filepath.Join(l.root, t.pkg)
+	c.Env = append(os.Environ(), mutation.Select(number))
+	return c
+}
 
-// judge reads what the seeds have said.
-func judge(ctx context.Context, said string, err error) outcome {
-	o := outcome{seeds: len(seedLine.FindAllString(said, -1))}
+// test runs the test that must fail.
+func (l *lab) test(ctx context.Context, number int, m *mutant) outcome {
+	said, err := l.command(ctx, number, m.test).CombinedOutput()
 	var exit *exec.ExitError
-	switch found := violationLine.FindStringSubmatch(said); {
-	case found != nil:
-		o.caught = found[1]
-	case ctx.Err() != nil:
-		o.caught = "(it hangs)"
-	case errors.As(err, &exit) && strings.Contains(said, "panic: "):
-		o.caught = "(a crash)"
-	case err != nil:
-		o.err = fmt.Errorf("%w\n%s", err, said[max(0, len(said)-2000):])
+	switch {
+	case err == nil:
+		return outcome{}
+	case errors.As(err, &exit) && (strings.Contains(string(said), "--- FAIL: ") || strings.Contains(string(said), "panic: ")):
+		return outcome{caught: m.catcher()}
 	}
-	return o
+	return outcome{err: fmt.Errorf("%w\n%s", err, said[max(0, len(said)-2000):])}
 }

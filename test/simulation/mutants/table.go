@@ -1,5 +1,12 @@
 package main
 
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
 // change replaces a piece of a source file that occurs in it exactly once.
 type change struct {
 	file     string // from the module's root
@@ -9,194 +16,573 @@ type change struct {
 // mutant is a mistake that somebody could make.
 type mutant struct {
 	name    string
+	caught  string // the invariant that must catch it
+	test    *test  // or the test that must fail, where the simulation can't notice
 	changes []change
 }
 
-func one(name, file, old, new string) mutant {
-	return mutant{name, []change{{file, old, new}}}
+// test is one that a mutant must fail.
+type test struct {
+	pkg   string // from the module's root, such as "./lockclient"
+	run   string // a regular expression, as for go test -run
+	focus string // of specs, as for ginkgo -focus; "": it is a Go test
+}
+
+func (t *test) String() string { return fmt.Sprintf("%s %s %s", t.pkg, t.run, t.focus) }
+
+// catcher is what must catch the mutant.
+func (m *mutant) catcher() string {
+	if m.test != nil {
+		return strings.TrimRight(m.test.String(), " ")
+	}
+	return m.caught
+}
+
+// apply returns the files of the mutant as it has them.
+func (m *mutant) apply(root string) (map[string]string, error) {
+	files := map[string]string{}
+	for _, c := range m.changes {
+		source, seen := files[c.file]
+		if !seen {
+			read, err := os.ReadFile(filepath.Join(root, c.file))
+			if err != nil {
+				return nil, err
+			}
+			source = string(read)
+		}
+		if n := strings.Count(source, c.old); n != 1 {
+			return nil, fmt.Errorf("%s has %d of: %s", c.file, n, c.old)
+		}
+		files[c.file] = strings.Replace(source, c.old, c.new, 1)
+	}
+	return files, nil
+}
+
+// spec is a mutant that a test must catch, because the simulation can't notice it, or only by
+// chance: it costs time or requests, and no promise of the simulation's.
+func spec(pkg, run, focus, name, file, old, new string) mutant {
+	return mutant{name: name, test: &test{pkg: pkg, run: run, focus: focus}, changes: []change{{file, old, new}}}
+}
+
+func one(caught, name, file, old, new string) mutant {
+	return mutant{name: name, caught: caught, changes: []change{{file, old, new}}}
 }
 
 const (
-	acquire   = "lockclient/acquire.go"
-	fence     = "lockclient/fence.go"
-	heartbeat = "lockclient/heartbeat.go"
-	lease     = "lockclient/lease.go"
+	contender = "lockclient/contender.go"
+	tenure    = "lockclient/tenure.go"
+	ledger    = "lockclient/ledger.go"
+	attempt   = "lockclient/attempt.go"
+	send      = "lockclient/send.go"
+	keeper    = "lockclient/keeper.go"
+	schedule  = "lockclient/schedule.go"
+	requests  = "lockclient/requests.go"
 	record    = "lockclient/record.go"
-	release   = "lockclient/release.go"
-	store     = "lockclient/store.go"
-	wait      = "lockclient/wait.go"
-	elector   = "election/elector.go"
-	term      = "election/term.go"
+
+	sessionWatchGo  = "lockclient/sessionwatch.go"
+	sessionRequests = "lockclient/sessionrequests.go"
+	membershipGo    = "lockclient/membership.go"
+	followGo        = "lockclient/follow.go"
+	sessionDriverGo = "lockclient/sessiondriver.go"
+	epochGo         = "lockclient/epoch.go"
+	memberGo        = "lockclient/member.go"
+	sweepGo         = "lockclient/sweep.go"
+
+	shardGo    = "election/shards/shard.go"
+	shardTerm  = "election/shards/term.go"
+	shardGuard = "election/shards/guard.go"
+	shardView  = "election/shards/view.go"
+	shardRun   = "election/shards/run.go"
+	handoverGo = "election/shards/handover.go"
+
+	release    = "lockclient/release.go"
+	acquireGo  = "lockclient/acquire.go"
+	stampGo    = "lockclient/stamp.go"
+	campaign   = "election/campaign.go"
+	fence      = "lockclient/fence.go"
+	timing     = "lockclient/lease/timing.go"
+	instant    = "lockclient/lease/instant.go"
+	electorRun = "election/run.go"
+	guard      = "election/guard.go"
+	term       = "election/term.go"
+	noticeGo   = "election/notice.go"
+	cronWorker = "election/cron/worker.go"
 )
 
-// anyToken is a condition that is true of every record with a token. A value that no expression uses is refused, so it must name it.
+// shardSeeds is the simulation of shards.
+var shardSeeds = &test{pkg: "./election/shards", run: "^TestSeeds$"}
+
+// anyToken is a condition that is true of every record with a token. A value that no expression
+// uses is refused, so it must name it.
 const anyToken = `"(attribute_exists(" + e.name(attrToken) + ") OR " + e.name(attrToken) + " = " + bindToken + ")"`
 
 // anyone is the same and names the owner, too.
 const anyone = `"(attribute_exists(" + e.name(attrToken) + ") OR " + e.name(attrOwner) + " = " + bindOwner + " OR " + e.name(attrToken) + " = " + bindToken + ")"`
 
-// mutants are ordered as the protocol goes: trust, watch, acquire, heartbeat, release, fencing, elector.
+// mutants are ordered as the protocol goes: trust, watch, acquire, heartbeat, release, fencing,
+// elector.
 var mutants = []mutant{
-	one("trust counted from a heartbeat's reply", heartbeat,
+	one("believer-holds", "trust counted from a heartbeat's reply", tenure,
 		"t.renewed = max(t.renewed, b.sent)",
-		"t.renewed = max(t.renewed, at)"),
-	one("trust counted from the acquire's reply", acquire,
-		"if err == nil {\n\t\t\treturn l.won(found, odometer{mark: at})",
-		"if err == nil {\n\t\t\treturn l.won(found, odometer{mark: now(l.clock)})"),
-	one("trust of the whole lease, no margin for clock rates", lease,
-		"return lease / 100 * 99",
-		"return lease"),
-	one("trust of 2 % more than the lease", lease,
-		"return lease / 100 * 99",
-		"return lease / 100 * 102"),
-	one("HasLock without a look at the clock", lease,
-		"if age >= t.lock.window {\n\t\tt.end(t.expired())\n\t\treturn 0, false",
-		"if false {\n\t\tt.end(t.expired())\n\t\treturn 0, false"),
-	one("wall clock ignored: machines that suspend", lease,
-		"time.Duration(at.wall-o.mark.wall), 0)",
-		"0)"),
-	one("monotonic clock ignored: wall clocks set back", lease,
-		"max(at.mono-o.mark.mono, time.Duration(at.wall-o.mark.wall), 0)",
-		"max(time.Duration(at.wall-o.mark.wall), 0)"),
-	one("no look at the lease between the window's ends", lease,
-		"max(min(next, max(t.lock.heartbeat/4, 5*time.Millisecond)), 0)",
-		"max(next, 0)"),
-	{"a late reply revives an ended tenure", []change{
-		{heartbeat,
-			"t.mu.Lock()\n\tif t.ended {\n\t\tt.mu.Unlock()\n\t\treturn\n\t}\n\tat := t.odometer.fold(now(t.lock.clock))\n\tif at-t.renewed >= t.lock.window {",
-			"t.mu.Lock()\n\tt.ended = false\n\tat := t.odometer.fold(now(t.lock.clock))\n\tif false {"},
-		{lease, "if lost != nil {\n\t\tclose(lost)", "if lost != nil && !isClosed(lost) {\n\t\tclose(lost)"},
-		{lease, "\t\tb.cancel()\n", "\t\t_ = b\n"},
+		"t.renewed = t.odometer.Folded()"),
+	one("believer-holds", "trust counted from the acquire's reply", attempt,
+		"if err == nil {\n\t\treturn d.won(a, sent)",
+		"if err == nil {\n\t\treturn d.won(a, lease.Now(d.clock))"),
+	one("believer-holds", "trust of the whole lease, no margin for clock rates", timing,
+		"Window: lease / 100 * 99",
+		"Window: lease"),
+	one("believer-holds", "trust of 5 % more than the lease", timing,
+		"Window: lease / 100 * 99",
+		"Window: lease / 100 * 105"),
+	one("one-believer", "HasLock without a look at the clock", tenure,
+		"if t.ended || age >= t.rules.Window {\n\t\treturn 0, false",
+		"if t.ended {\n\t\treturn 0, false"),
+	one("one-believer", "wall clock ignored: machines that suspend", instant,
+		"max(i.Mono-earlier.Mono, time.Duration(i.Wall-earlier.Wall), 0)",
+		"max(i.Mono-earlier.Mono, 0)"),
+	one("one-believer", "monotonic clock ignored: wall clocks set back", instant,
+		"max(i.Mono-earlier.Mono, time.Duration(i.Wall-earlier.Wall), 0)",
+		"max(time.Duration(i.Wall-earlier.Wall), 0)"),
+	one("aging-warns", "no look at the clocks between two wakeups", schedule,
+		"next := min(s.pending[0].at, s.checked.Mono+s.tick)",
+		"next := s.pending[0].at"),
+	one("aging-warns", "nobody is woken after a sleep", schedule,
+		"if s.gained > s.tick/8 {",
+		"if false {"),
+	{name: "a late reply revives an ended tenure", caught: "lost-is-lost", changes: []change{
+		{tenure,
+			"if t.ended || t.odometer.Fold(now)-t.renewed >= t.rules.Window {\n\t\treturn false //",
+			"t.ended = false\n\tif t.odometer.Fold(now) < 0 {\n\t\treturn false //"},
+		{keeper, "for _, request := range e.unneeded {\n\t\trequest.cancel()", "for _, request := range e.unneeded {\n\t\t_ = request"},
 	}},
-	one("the first failed heartbeat gives the lock up", heartbeat,
-		"if !refused {\n\t\tb.failed(err)",
-		"if !refused {\n\t\tt.end(lostTo(t.lock.name, decodeRecord(nil), err))"),
-	one("a failed heartbeat is not repeated", heartbeat,
-		"t.beatAt(t.odometer.mark.mono + pause)",
-		"_ = pause"),
+	one("loss-has-reason", "the first failed heartbeat gives the lock up", keeper,
+		"case err != nil:\n\t\tk.tenure.failed(b, now, err, k.d.jitter)",
+		"case err != nil:\n\t\treturn lostTo(k.d.name, decodeRecord(nil), err)"),
+	one("loss-has-reason", "a failed heartbeat is not repeated", tenure,
+		"\tt.dueAt(now.Mono + pause)",
+		"\t_ = pause"),
 
-	one("watch counted from the send", wait,
-		"next := watch{record: found, since: arrived,",
-		"next := watch{record: found, since: sent,"),
-	one("watch kept across a changed version", wait,
-		"\t\t*w = next",
-		"\t\tif w.record != nil {\n\t\t\tnext.since = w.since\n\t\t}\n\t\t*w = next"),
-	one("watch for one's own lease, not the recorded one", wait,
+	one("believer-holds", "watch counted from the send", contender,
+		"next := watch{record: found, since: l.arrived.Mono,",
+		"next := watch{record: found, since: l.sent,"),
+	one("believer-holds", "watch kept across a changed version", contender,
+		"\t\t*w = c.newWatch(found, w, l)",
+		"\t\tbefore := *w\n\t\t*w = c.newWatch(found, w, l)\n\t\tif before.record != nil {\n\t\t\tw.since = before.since\n\t\t}"),
+	one("believer-holds", "watch for one's own lease, not the recorded one", contender,
 		"lease: found.item.LeaseDuration}",
-		"lease: l.lease}"),
-	one("watch for 9/10 of the lease", wait,
-		"return w.lease + w.margin - (l.clock.Monotonic() - w.since)",
-		"return w.lease*9/10 - (l.clock.Monotonic() - w.since)"),
-	one("isReleased ignored by those who wait", record,
+		"lease: c.rules.Lease}"),
+	one("believer-holds", "watch for 9/10 of the lease", contender,
+		"return w.lease + w.margin - (now - w.since)",
+		"return w.lease*9/10 - (now - w.since)"),
+	one("believer-holds", "isReleased ignored by those who wait", record,
 		"r.item.Released = mark == releasedMark",
 		"r.item.Released = mark == \"?\""),
-	one("MaxClockSkew not added to a recorded expiry", wait,
-		"> l.maxClockSkew {",
+	one("believer-holds", "MaxClockSkew not added to a recorded expiry", contender,
+		"> c.rules.skew {",
 		"> 0 {"),
-	one("every Identifier of one's own reclaimed at once", wait,
-		"if l.reclaim && w.record",
-		"if w.record"),
+	one("believer-holds", "every Identifier of one's own reclaimed at once", contender,
+		"if c.rules.reclaim && r.item",
+		"if r.item"),
 
-	one("a released lock left alone until its lease has run out", wait,
-		"released := found.released() && (",
-		"released := false && ("),
-	one("who gives up waits two leases for the last answer", release,
-		"return min(l.heartbeat, time.Second) / 2",
-		"return 2 * l.lease"),
-	one("a request that nobody waits for is not cancelled", acquire,
+	one("handover", "a released lock left alone until its lease has run out", contender,
+		"(found.released() && !found.isReservedForOther(c.rules.identity) ||",
+		"(false ||"),
+	one("clients-end", "who gives up waits two leases for the last answer", send,
+		"return min(d.Heartbeat, time.Second) / 2",
+		"return 2 * d.Lease"),
+	one("nothing-left", "a request that nobody waits for is not cancelled", send,
 		"sent, abort := context.WithCancel(context.WithoutCancel(ctx))",
 		"sent, abort := context.WithoutCancel(ctx), func() {}"),
 
-	one("takeover without the version as its condition", store,
+	one("takeover-names", "takeover without the version as its condition", requests,
 		`return "(" + e.name(attrVersion) + " = :watched AND " + e.name(attrCount) + " = :count)"`,
 		`return "(" + e.name(attrVersion) + " = :watched OR " + e.name(attrCount) + " >= :count)"`),
-	{"heartbeatCount left out of the version, and no order of heartbeats", []change{
-		{store,
+	{name: "heartbeatCount left out of the version, and no order of heartbeats", caught: "loss-has-reason", changes: []change{
+		{requests,
 			`return "(" + e.name(attrVersion) + " = :watched AND " + e.name(attrCount) + " = :count)"`,
 			`return "(" + e.name(attrVersion) + " = :watched AND " + e.name(attrCount) + " >= :count)"`},
-		{wait, "found.version == w.record.version,", "found.version.number == w.record.version.number,"},
-		{store, `" <= " + bindExpires + ")"`, `" <> " + bindExpires + ")"`},
+		{contender, "found.version == w.record.version,", "found.version.number == w.record.version.number,"},
+		{requests, `" <= " + bindExpires + ")"`, `" <> " + bindExpires + ")"`},
 	}},
-	one("fencing token not raised on takeover", store,
-		`+ bindToken + ") + " + one,`,
-		`+ bindToken + ")",`),
-	one("fencing token restarted at 1 after a deletion", store,
-		"integer(max(at.wall/int64(time.Millisecond), seen, 1))",
-		"integer(1 + 0*max(at.wall, seen))"),
-	one("a reclaimed tenure told by its owner only", store,
-		`+ " = " + bindOwner + " AND " + e.name(attrToken) + " = :claim)"`,
-		`+ " = " + bindOwner + " AND " + e.name(attrToken) + " >= :claim)"`),
-	one("a request that hangs is waited for", acquire,
+	one("tokens-rise", "an acquire that takes the record from a higher token", requests,
+		`token + " < " + bindToken +`,
+		`token + " < " + bindToken + " OR " + token + " >= " + bindToken +`),
+	one("tokens-rise", "an acquire that takes the record from the same token", requests,
+		`token + " < " + bindToken +`,
+		`token + " <= " + bindToken +`),
+	one("tokens-rise", "fencing token restarted at 1 after a deletion", contender,
+		"max(wall.UnixMilli(), c.highestToken+1, 1)",
+		"max(c.highestToken+1, 1)"),
+	spec("./lockclient", "TestNoTwoAttemptsHaveOneToken", "", "two attempts with one token", contender,
+		"\ttoken := c.token(wall)\n\tc.noteToken(token)",
+		"\ttoken := c.token(wall)"),
+	one("takeover-names", "an ended tenure told by its owner only", requests,
+		`" AND "+e.name(attrToken)+" = :claim AND "`,
+		`" AND "+e.name(attrToken)+" >= :claim AND "`),
+	one("led-again", "a request that hangs is waited for", send,
 		"case <-ctx.Done():\n\t}\n\tif patience",
 		"case <-make(chan struct{}):\n\t}\n\tif patience"),
 
-	one("a heartbeat stays due until it is answered", heartbeat,
-		"t.beatDue = never // until",
+	spec("./lockclient", "TestStories", "", "a heartbeat stays due until it is answered", tenure,
+		"t.due = never // until",
 		"// until"),
-	one("heartbeat on no condition but the owner", store,
+	one("own-record-only", "heartbeat on no condition but the owner", requests,
 		"e.condition = ours(e) + \" AND (attr",
 		`e.condition = e.name(attrOwner) + " = " + bindOwner + " AND " + `+anyToken+` + " AND (attr`),
-	one("heartbeat on no condition", store,
+	one("own-record-only", "heartbeat on no condition", requests,
 		"e.condition = ours(e) + \" AND (attr",
 		`e.condition = `+anyone+` + " AND (attr`),
-	{"heartbeats keep one recordVersionNumber", []change{
-		{store, "func (s *store) renew(ctx context.Context, token int64, wall time.Time) error {\n\tnumber, err := newVersion()",
-			"func (s *store) renew(ctx context.Context, token int64, wall time.Time) error {\n\tnumber, err := s.name+strconv.FormatInt(token, 10), error(nil)"},
+	{name: "heartbeats keep one recordVersionNumber", caught: "fresh-version", changes: []change{
+		{requests, "func (s *requests) renew(ctx context.Context, token int64, wall time.Time) error {\n\tnumber, err := newVersion()",
+			"func (s *requests) renew(ctx context.Context, token int64, wall time.Time) error {\n\tnumber, err := s.name+strconv.FormatInt(token, 10), error(nil)"},
 	}},
-	one("an announcement takes itself for a renewal", heartbeat,
+	one("believer-holds", "an announcement takes itself for a renewal", keeper,
 		"case err == nil:\n\t\treturn nil\n\tcase !refused:",
-		"case err == nil:\n\t\tt.mu.Lock()\n\t\tt.renewed = t.odometer.fold(now(l.clock))\n\t\tt.mu.Unlock()\n\t\treturn nil\n\tcase !refused:"),
-	one("the SDK's retries left on", store,
+		"case err == nil:\n\t\td.mu.Lock()\n\t\tk.tenure.renewed = k.tenure.odometer.Fold(lease.Now(d.clock))\n\t\td.mu.Unlock()\n\t\treturn nil\n\tcase !refused:"),
+	one("fresh-version", "the SDK's retries left on", requests,
 		"r.Retryer = client.NoOpRetryer{}",
 		"_ = client.NoOpRetryer{}"),
-	one("a refused heartbeat taken for a failed one", heartbeat,
-		"\tt.refuted(found, err)\n}\n\n// outrun",
-		"\t_ = t\n\tb.failed(err)\n}\n\n// outrun"),
+	one("believer-holds", "a refused heartbeat taken for a failed one", keeper,
+		"; lost != nil {\n\t\t\tk.d.ledger.gone(",
+		"; lost != nil && false {\n\t\t\tk.d.ledger.gone("),
 
-	one("release on no condition but the owner", store,
+	one("own-record-only", "release on no condition but the owner", requests,
 		"e := newExpression()\n\te.condition = ours(e)\n\tif",
 		"e := newExpression()\n\te.condition = e.name(attrOwner) + \" = \" + bindOwner + \" AND \" + "+anyToken+"\n\tif"),
-	one("release on no condition", store,
+	one("own-record-only", "release on no condition", requests,
 		"e := newExpression()\n\te.condition = ours(e)\n\tif",
 		"e := newExpression()\n\te.condition = "+anyone+"\n\tif"),
-	one("isReleased left out of the tenure's condition", store,
-		"\" = \" + bindToken +\n\t\t\" AND attribute_not_exists(\" + e.name(attrReleased) + \")\"",
-		"\" = \" + bindToken"),
-	{"the lock believed in until its release is answered", []change{
-		{release, "\t\tt.end(nil)\n", ""},
-		{release, "\tdoubts := l.doubted()\n", "\tdoubts := l.doubted()\n\tdefer func() {\n\t\tif t := l.current.Load(); t != nil {\n\t\t\tt.end(nil)\n\t\t}\n\t}()\n"},
+	one("own-record-only", "isReleased left out of the tenure's condition", requests,
+		"+ e.name(attrOurVersion) +\n\t\t\" AND attribute_not_exists(\" + e.name(attrReleased) + \")\"",
+		"+ e.name(attrOurVersion)"),
+	{name: "the lock believed in until its release is answered", caught: "believer-holds", changes: []change{
+		{release, "\t\tk.giveUp()\n", "\t\ttoken := k.fencingToken()\n\t\td.mu.Lock()\n\t\td.ledger.ended(token)\n\t\td.mu.Unlock()\n"},
+		{release, "\t\terr := d.release(ctx, heir)\n", "\t\terr := d.release(ctx, heir)\n\t\tif k := d.holding(); k != nil {\n\t\t\tk.giveUp()\n\t\t}\n"},
 	}},
+	one("believer-holds", "a live tenure released by whoever gives up waiting", ledger,
+		"\tif !g.live {\n",
+		"\tif true {\n"),
 
-	one("the guard's condition is the owner only", store,
+	one("guarded-by-holder", "the guard's condition is the owner only", requests,
 		"checking.condition = ours(checking)",
 		`checking.condition = func(e *expression) string { return e.name(attrOwner) + " = " + bindOwner + " AND " + `+anyToken+` }(checking)`),
-	one("each try of a transaction under a name of its own", fence,
+	one("guarded-once", "each try of a transaction under a name of its own", fence,
 		"if fenced.ClientRequestToken == nil {",
 		"if false {"),
 
-	{"leading context not ended at RenewDeadline", []change{
-		{term, "if held && age < t.renewDeadline {\n\t\treturn nil", "if held {\n\t\treturn nil"},
-		{term, "min(t.renewDeadline-age, t.tick)", "t.tick"},
+	{name: "leading context not ended at RenewDeadline", caught: "leading-ends", changes: []change{
+		{term, "if held && age < t.figures.renewDeadline {\n\t\treturn nil", "if held {\n\t\treturn nil"},
+		{guard, "min(r.figures.renewDeadline-v.age, r.figures.tick())", "r.figures.tick()"},
 	}},
-	one("no timer for RenewDeadline", term,
-		"min(t.renewDeadline-age, t.tick)",
-		"max(4*t.renewDeadline, t.tick)"),
-	one("the leading context's Err without a look at the lease", term,
+	one("leading-ends", "no timer for RenewDeadline", guard,
+		"min(r.figures.renewDeadline-v.age, r.figures.tick())",
+		"max(4*r.figures.renewDeadline, r.figures.tick())"),
+	one("one-believer", "the leading context's Err without a look at the lease", term,
 		"if end := c.term.leaseEnd(c.term.leaseAge()); end != nil {",
 		"if end := c.term.leaseEnd(c.term.leaseAge()); false {"),
-	one("IsLeader without a look at the lease", term,
+	one("leader-holds", "IsLeader without a look at the lease", term,
 		"if end := t.leaseEnd(t.leaseAge()); end != nil {\n\t\tt.end(end) //",
 		"if end := t.leaseEnd(t.leaseAge()); false {\n\t\tt.end(end) //"),
-	one("stopped leading before the work has returned", elector,
-		"returned := r.awaitWork(t)",
+	one("callback-order", "stopped leading before the work has returned", electorRun,
+		"returned := t.awaitWork()",
 		"returned := true"),
-	one("released before the work has returned", elector,
-		"returned := r.awaitWork(t)",
-		"_ = r.giveBack(r.figures.lease)\n\treturned := r.awaitWork(t)"),
-	one("heartbeats stop as soon as the work is to stop", elector,
-		"stopBounding := r.boundDrain(t)",
-		"r.lock().StopHeartbeat()\n\tstopBounding := r.boundDrain(t)"),
-	one("campaigning ends with the first failure", "election/campaign.go",
-		"case isPermanent(err) && !r.hadAnswer():",
-		"case true:"),
+	one("work-then-release", "released before the work has returned", electorRun,
+		"returned := t.awaitWork()",
+		"_ = r.giveBack(r.figures.Lease)\n\treturned := t.awaitWork()"),
+	one("loss-has-reason", "heartbeats stop as soon as the work is to stop", electorRun,
+		"stopAnnouncing := r.announceRelease(t)",
+		"r.lock().StopHeartbeat()\n\tstopAnnouncing := r.announceRelease(t)"),
+	one("work-then-release", "released as soon as the notice of a handover begins", noticeGo,
+		"\tr.enter(handingOver)\n",
+		"\tr.enter(handingOver)\n\t_ = r.giveBack(r.figures.Lease)\n"),
+	one("clients-end", "a notice that could not be announced never ends", noticeGo,
+		"\"error\", textOf(err))\n\t\tn.end()\n",
+		"\"error\", textOf(err))\n"),
+	one("faults-pass", "campaigning ends with the first failure", campaign,
+		"if isPermanent(err) && !r.hadAnswer() {",
+		"if true {"),
+
+	// Other makes.
+	one("believer-holds", "a v0.1.0 holder watched for one's own lease", contender,
+		"next.lease = max(c.rules.Lease, unknownLease)",
+		"next.lease = c.rules.Lease"),
+	one("believer-holds", "v0.1.0's expiry shortens the watch", contender,
+		"next.lease = max(next.lease, min(found.expiresAt.Sub(time.Unix(0, l.arrived.Wall)), maxLease))",
+		"next.lease = min(found.expiresAt.Sub(time.Unix(0, l.arrived.Wall)), maxLease)"),
+	spec("./lockclient", "TestAHolderOfAnotherMakeIsGivenAHundredthMoreThanItsLease", "", "no margin for holders of other makes", contender,
+		"if !found.bound {\n\t\t// Not",
+		"if false {\n\t\t// Not"),
+	one("takeover-names", "takeover of a Java record without its version as the condition", requests,
+		`return "(" + e.name(attrVersion) + " = :watched AND attribute_not_exists(" + e.name(attrCount) + "))"`,
+		`return "((" + e.name(attrVersion) + " = :watched OR attribute_exists(" + e.name(attrVersion) + ")) AND attribute_not_exists(" + e.name(attrCount) + "))"`),
+	spec("./lockclient", "TestATakeoverNamesTheVersionThatWasWatched", "", "takeover of a v0.1.0 record without its expiry as the condition", requests,
+		`e.name(attrV010Expiry) + " = :expiry AND`,
+		`e.name(attrV010Expiry) + " >= :expiry AND`),
+	one("believer-holds", "an older write's attributes believed beside a version of Java's", record,
+		"r.bound = ok && written == number",
+		"r.bound = ok && written != \"\""),
+	spec("./lockclient", "TestOurTenureIsToldFromWhatOthersLeaveOfIt", "", "a record that Java has updated in place taken for our own", requests,
+		`" AND " + e.name(attrVersion) + " = " + e.name(attrOurVersion) +`+"\n\t\t"+`" AND attribute_not_exists(`,
+		`" AND attribute_exists(" + e.name(attrOurVersion) + ")" +`+"\n\t\t"+`" AND attribute_not_exists(`),
+	spec("./lockclient", "TestALeaseIsReadInBothNotationsAndGarbageIsNone", "", "dynamolock's lease not read", record,
+		"d, err := time.ParseDuration(text)",
+		"d, err := time.ParseDuration(text + \"?\")"),
+
+	// Tokens.
+	one("tokens-rise", "the highest token seen not used", contender,
+		"max(wall.UnixMilli(), c.highestToken+1, 1)",
+		"max(wall.UnixMilli(), 1)"),
+	spec("./lockclient", "TestATokenThatWasSeenIsRemembered", "", "the token of a lock seen free not used for an item made anew", contender,
+		"b.hasRead = true\n\tc.noteToken(found.token)",
+		"b.hasRead = true"),
+
+	// Clocks.
+	one("loss-has-reason", "a wall clock set back loses the lock", tenure,
+		"t.stamped = max(t.stamped, now.Wall)",
+		"t.stamped = now.Wall"),
+	spec("./lockclient", "TestStories/hung-heartbeats", "", "three and more heartbeats in flight", tenure,
+		"if len(t.inFlight) == maxInFlight {\n\t\tcrowded",
+		"if len(t.inFlight) == 9 {\n\t\tcrowded"),
+	spec("./lockclient", "TestStories/conflict-with-a-transaction", "", "a conflict backed off like an outage", tenure,
+		"case isConflict(fault):",
+		"case false:"),
+	one("aging-warns", "Aging tells only at the end", tenure,
+		"return (t.rules.Heartbeat + t.rules.Window) / 2 }",
+		"return t.rules.Window }"),
+
+	// Waiting.
+	spec("./lockclient", "TestStories/client-that-hears-nothing", "", "the unheard rule dropped", contender,
+		"case g.unheard && !b.hasRead:",
+		"case false:"),
+	spec("./lockclient", "TestStories/lock-that-changes-hands", "", "the rule for a lock that changes hands dropped", contender,
+		"return c.handovers >= changesHandsAfter",
+		"return false"),
+	spec("./lockclient", "TestStories/announced-release", "", "announced releases not noticed", contender,
+		"if found.releasing && !w.announced {",
+		"if false {"),
+	spec("./lockclient", "TestAnAnnouncementIsItsAnnouncersOnly", "", "an announcement counts for whoever has written since", record,
+		"if r.bound {\n\t\tr.decodeOurs",
+		"if true {\n\t\tr.decodeOurs"),
+	spec("./lockclient", "TestStories/late-replica", "", "an older record from a replica taken for a change", contender,
+		"w.record != nil && !l.consistent && found.olderThan(w.record):",
+		"false:"),
+	spec("./lockclient", "TestStories/late-replica", "", "an older released record from a replica believed at once", contender,
+		"if b.replaceable = !late && (",
+		"if b.replaceable = true && ("),
+	spec("./lockclient", "TestAnAcquireThatIsDeliveredTwiceIsOneTenure", "", "an acquire's second delivery not recognised", attempt,
+		"if found.version.number == a.version && !found.released() {",
+		"if false {"),
+	spec("./lockclient", "TestWaitingGoesOnThroughEveryTransientFault|TestAWaiterThroughAPartition", "", "an unanswered attempt is forgotten", ledger,
+		"for _, a := range g.attempts {\n\t\town.versions",
+		"for _, a := range g.attempts[:0] {\n\t\town.versions"),
+	spec("./lockclient", "TestGetLockIsInterruptedByRemoveLockAlsoWhereItHasWon", "", "RemoveLock does not undo what is won meanwhile", attempt,
+		"if held && errors.Is(context.Cause(attempt), ErrInterrupted) {",
+		"if false {"),
+	spec("./lockclient", "TestAClientTakesItsOwnExpiredTenureUpAgainAtOnce", "", "one's own expired tenure is watched like another's", keeper,
+		"d.ledger.ended(k.tenure.token)\n\tif why",
+		"if why"),
+	one("ttl-follows", "an earlier holder's ttl left to a holder that wants none", requests,
+		"if !s.ttl || s.kind == memberRecord {\n\t\t// An",
+		"if false {\n\t\t// An"),
+
+	spec("./lockclient", "TestStories/heir-of-a-lock-that-changes-hands", "", "who writes in its polls does not hold back for an heir", contender,
+		"case c.holdsBack(now):",
+		"case false:"),
+	spec("./lockclient", "TestAnHeirTakesTheLockBeforeOthers", "", "a release to an heir is one to all", record,
+		`return r.released() && r.item.Heir != ""`,
+		`return false && r.item.Heir != ""`),
+	spec("./lockclient", "TestStories/heir-of-a-record", "", "a record decides alone how long others hold back for an heir", contender,
+		"min(found.item.HeartbeatPeriod, c.rules.Lease), 0",
+		"found.item.HeartbeatPeriod, 0"),
+	spec("./lockclient", "TestStories/heir$", "", "the heir holds back, too", record,
+		` && r.item.Heir != identity`,
+		` && identity != ""`),
+	spec("./lockclient", "TestAnHeirThatIsWaitedForIsAnErrorThatSaysSo", "", "an heir of an earlier release counts for ever", record,
+		"ok && of == number && r.item.Released {",
+		"ok && of != \"\" && r.item.Released {"),
+	one("led-again", "an heir is waited for as long as its record is there", contender,
+		"return c.watch != nil && c.watch.reserved && !c.holderIsDead(now)",
+		"return c.watch != nil && c.watch.reserved"),
+
+	// Sessions.
+	spec("./lockclient", "TestNothingIsTakenUntilTheMarkIsConfirmed", "", "session: locks taken before the mark", sessionWatchGo,
+		"following{over: s.over,",
+		"following{over: s.over || s.contender.holderIsDead(now),"),
+	spec("./lockclient", "TestAMarkIsRefusedWhereTheSessionWasRenewedMeanwhile", "", "session: marked whatever its version", sessionRequests,
+		"unchanged(e, *watched) + \" AND attribute",
+		"\"attribute"),
+	spec("./lockclient", "TestAMissingSessionItemIsWatchedForALease", "", "session: over as soon as its item is missing", sessionWatchGo,
+		"s.missing && s.certain >= s.since+s.lease:",
+		"s.missing:"),
+	spec("./test/integration", "TestLockClientKeepsItsPromises", "a pointer that a client of another make left", "session: a pointer that is not bound to its version", record,
+		"if r.bound {\n\t\tr.decodeOurs",
+		"r.session, _ = stringOf(attributes[attrSession])\n\tif r.bound {\n\t\tr.decodeOurs"),
+	spec("./lockclient", "TestAMemberIsNotWrittenBetweenAcquireAndRelease", "", "session: a member's lease that ends for those who know no sessions", requests,
+		"text(formatMillis(maxLease))",
+		"text(formatMillis(s.Lease))"),
+	spec("./lockclient", "TestAnAcquireThatLandsAfterItsCallerGaveUpIsFreedBySession", "", "session: an abandoned acquire never freed", membershipGo,
+		"if !none && e != nil {",
+		"if !none && e == nil {"),
+	spec("./lockclient", "TestAReleaseBetweenTheLookAtTheLockAndThatAtItsSessionIsNotMissed|TestAReleasedMemberIsNoticed", "", "session: changes wake nobody", sessionWatchGo,
+		"if s.changed == before || found.changes > s.changes {",
+		"if s.changed == before {"),
+	spec("./lockclient", "TestThousandsOfWaitersShareOneLookAHeartbeatForEachSession", "", "session: each waiter looks for itself", followGo,
+		"w.known[key].Value(); known != nil {",
+		"w.known[key].Value(); known != nil && false {"),
+	spec("./lockclient", "TestADeadSessionsThousandsOfLocksAreTakenOverSixtyFourAtATime", "", "session: takeovers without a limit", membershipGo,
+		"takeovers.enter(ctx, mostTakeovers,",
+		"takeovers.enter(ctx, 10*mostTakeovers,"),
+	spec("./lockclient", "TestALostSessionTakesAllItsMembersAndTheNextAcquireOpensAnother", "", "session: one's own dead session waited for", followGo,
+		"case ended:",
+		"case ended && false:"),
+	spec("./lockclient", "TestASweepKeepsASessionThatIsRenewed", "", "session: swept away without a watch", sweepGo,
+		"seen.Add(e.watch)",
+		"seen.Add(0 * e.watch)"),
+	spec("./lockclient", "TestASweepKeepsASessionThatIsRenewed", "", "session: swept away whatever its version", "lockclient/tablerequests.go",
+		"condition := unchanged(e, ended.version)",
+		"condition := unchanged(e, ended.version) + \" OR attribute_exists(recordVersionNumber)\""),
+	spec("./lockclient", "TestASweepKeepsWhatALockNamesSoThatItIsTakenAtOnce", "", "session: swept away though a lock names it", sweepGo,
+		"named[r.session] = true",
+		"named[r.session] = false"),
+
+	// The same, and more, as an invariant notices it.
+	one("session-first", "session: its locks taken before it is marked", sessionWatchGo,
+		"following{over: s.over,",
+		"following{over: s.over || s.contender.holderIsDead(now) || s.missing,"),
+	one("takeover-names", "session: marked by who has not watched its version", sessionRequests,
+		"unchanged(e, *watched) + \" AND attribute",
+		"\"attribute"),
+	one("believer-holds", "session: marked as soon as its item is missing", sessionWatchGo,
+		"s.missing && s.certain >= s.since+s.lease:",
+		"s.missing:"),
+	one("believer-holds", "session: a pointer that counts beside a version of Java's", record,
+		"if r.bound {\n\t\tr.decodeOurs",
+		"r.session, _ = stringOf(attributes[attrSession])\n\tif r.bound {\n\t\tr.decodeOurs"),
+	one("mark-is-final", "session: a heartbeat takes the mark away", requests,
+		`ours(e) + " AND (attribute_not_exists(" + e.name(attrExpires) + ") OR " + e.name(attrExpires) + " <= " + bindExpires + ")"`+"\n\t"+`e.update = "SET " + s.renewal(e) + " ADD "`,
+		`ours(e) + " AND (attribute_not_exists(" + e.name(attrExpires) + ") OR " + e.name(attrExpires) + " <= " + bindExpires + ")"`+"\n\t"+
+			`remove := ""`+"\n\t"+
+			`if s.kind == sessionRecord {`+"\n\t\t"+
+			`e.condition = strings.Replace(e.condition, " AND attribute_not_exists("+e.name(attrReleased)+")", "", 1)`+"\n\t\t"+
+			`remove = " REMOVE " + e.name(attrReleased)`+"\n\t"+
+			`}`+"\n\t"+
+			`e.update = "SET " + s.renewal(e) + remove + " ADD "`),
+	one("mark-is-final", "session: a heartbeat is confirmed although it is marked", requests,
+		`ours(e) + " AND (attribute_not_exists(" + e.name(attrExpires) + ") OR " + e.name(attrExpires) + " <= " + bindExpires + ")"`+"\n\t"+`e.update`,
+		`ours(e) + " AND (attribute_not_exists(" + e.name(attrExpires) + ") OR " + e.name(attrExpires) + " <= " + bindExpires + ")"`+"\n\t"+
+			`if s.kind == sessionRecord {`+"\n\t\t"+
+			`e.condition = strings.Replace(e.condition, " AND attribute_not_exists("+e.name(attrReleased)+")", " AND (attribute_not_exists("+e.name(attrReleased)+") OR attribute_exists("+e.name(attrReleased)+"))", 1)`+"\n\t"+
+			`}`+"\n\t"+
+			`e.update`),
+	{name: "session: a lost one is opened again under its name", caught: "mark-is-final", changes: []change{
+		{sessionDriverGo, "item, err := d.itemDriver(sessionPrefix + id.String())",
+			"name := sessionPrefix + id.String()\n\tif d.latest != nil {\n\t\tname = d.latest.name\n\t}\n\titem, err := d.itemDriver(name)"},
+		{sessionRequests, `e.condition = "attribute_not_exists(" + e.name(s.partitionKey) + ")"` + "\n\te.update = \"SET \" + strings.Join",
+			`e.condition = "attribute_not_exists(" + e.name(s.partitionKey) + ") OR attribute_exists(" + e.name(s.partitionKey) + ")"` + "\n\te.update = \"REMOVE \" + e.name(attrReleased) + \" SET \" + strings.Join"},
+	}},
+	one("believer-holds", "session: Close marks it before belief ends", sessionDriverGo,
+		"return e.item.removeLock(ctx, \"\") //",
+		"e.item.mu.Lock()\n\te.item.ledger.ended(e.keeper.fencingToken())\n\te.item.mu.Unlock()\n\t_ = e.item.release(ctx, \"\")\n\treturn e.item.removeLock(ctx, \"\") //"),
+	{name: "session: a late confirmation of its heartbeat revives it", caught: "lost-is-lost", changes: []change{
+		{keeper, "\tfailed, refused := conditionFailed(err)\n\tswitch {\n\tcase refused:\n\t\tfound",
+			"\tif err == nil && k.d.epoch != nil && k.tenure.ended && k.tenure.why != nil {\n\t\tk.tenure.ended, k.tenure.why, k.tenure.renewed = false, nil, max(k.tenure.renewed, b.sent)\n\t}\n" +
+				"\tfailed, refused := conditionFailed(err)\n\tswitch {\n\tcase refused:\n\t\tfound"},
+		{keeper, "for _, request := range e.unneeded {\n\t\trequest.cancel()",
+			"for _, request := range e.unneeded {\n\t\tif e.k.d.epoch != nil {\n\t\t\tcontinue\n\t\t}\n\t\trequest.cancel()"},
+		{epochGo, "e.over, e.owing = true, nil\n\te.mu.Unlock()\n\tfor _, m := range e.all() {",
+			"e.owing = nil\n\te.mu.Unlock()\n\tfor _, m := range e.all()[:0] {"},
+		{memberGo, "_, why := m.e.keeper.holds()\n\t\tm.end(memberError(m.d.name, why))",
+			"_, _ = m.e.keeper.holds()"},
+	}},
+	spec("./lockclient", "TestALateConfirmationDoesNotCountForTheSessionThatCameAfter", "", "session: an acquire's late confirmation counts for the session after", membershipGo,
+		"m := &member{d: d, e: d.joining, token: token}",
+		"d.session.mu.Lock()\n\tm := &member{d: d, e: d.session.latest, token: token}\n\td.session.mu.Unlock()"),
+	spec("./lockclient", "TestTheTrustInASessionCountsFromTheSendingOfItsFirstWrite", "", "session: trust counted from the reply that opens it", sessionDriverGo,
+		"\te.keeper = item.keeper.Load()\n",
+		"\te.keeper = item.keeper.Load()\n\titem.mu.Lock()\n\te.keeper.tenure.renewed = e.keeper.tenure.odometer.Fold(lease.Now(item.clock))\n\titem.mu.Unlock()\n"),
+	one("believer-holds", "session: trust counted from its heartbeat's reply", keeper,
+		"case !k.tenure.confirmed(b, now) && !k.tenure.ended:\n\t\treturn k.tenure.expired()\n\t}\n",
+		"case !k.tenure.confirmed(b, now) && !k.tenure.ended:\n\t\treturn k.tenure.expired()\n\tcase k.d.epoch != nil:\n\t\tk.tenure.renewed = k.tenure.odometer.Fold(now)\n\t}\n"),
+	one("believer-holds", "session: watched for the waiter's lease, not its own", sessionWatchGo,
+		"\t\ts.contender.saw(found, l)\n",
+		"\t\ts.contender.saw(found, l)\n\t\ts.contender.watch.lease = s.contender.rules.Lease\n"),
+	one("believer-holds", "session: its end tells nobody who waits for Lost", epochGo,
+		"for _, m := range e.all() {\n\t\tm.end(memberError(",
+		"for _, m := range e.all()[:0] {\n\t\tm.end(memberError("),
+	spec("./lockclient", "TestTryLockTellsALivingSessionFromADeadOne", "", "session: one's own living session taken for over", followGo,
+		"return following{alive: true, changed",
+		"return following{over: true, changed"),
+
+	// Shards.
+	{name: "shards: leads on after its session is lost", test: shardSeeds, changes: []change{
+		{shardTerm, "case !held:\n\t\treturn lossOf(t.pulse)\n\tcase age >= t.deadline:", "case !held && age < 0:\n\t\treturn lossOf(t.pulse)\n\tcase !held:\n\tcase age >= t.deadline && age < 0:"},
+		{shardTerm, "if held, _ := t.lock.HasLock(); !held {", "if held, _ := t.lock.HasLock(); !held && t.token == 0 {"},
+		{shardTerm, "if token, _ := t.lock.FencingToken(); token != t.token {\n\t\treturn &", "if token, _ := t.lock.FencingToken(); token > t.token {\n\t\treturn &"},
+		{shardGuard, "\t\t\tr.endAll(&lossError{reason: fmt.Errorf(", "\t\t\t_ = (&lossError{reason: fmt.Errorf("},
+		{shardGuard, "\tr.endAll(&lossError{reason: election.ErrLockLost, lock: why})\n", "\t_ = election.ErrLockLost\n"},
+	}},
+	{name: "shards: leads a shard whose lock another holds", test: shardSeeds, changes: []change{
+		{shardGo, "\tif held {\n\t\ts.failed,", "\tif held || errors.As(err, new(heldError)) {\n\t\ts.failed,"},
+		{shardTerm, "if held, _ := t.lock.HasLock(); !held {", "if held, _ := t.lock.HasLock(); !held && t.token != 0 {"},
+	}},
+	{name: "shards: some members are not counted", test: shardSeeds, changes: []change{
+		{shardView, "if m.plan == plan && !dead[id]", "if m.plan == plan && id[0] < '8' && !dead[id]"},
+	}},
+	{name: "shards: moves before its work has returned", test: shardSeeds, changes: []change{
+		{shardGo, "\ts.term.cancel(cause)\n", "\ts.term.cancel(cause)\n\tlock := s.lock\n\tgo func() { _ = lock.RemoveLockWithContext(r.ctx) }()\n"},
+	}},
+	{name: "shards: handovers are not read closely", test: shardSeeds, changes: []change{
+		{handoverGo, "\t\t\treturn slices.Sorted(maps.Keys(r.movers))\n\t\t}\n\t}\n\tclear(r.movers)", "\t\t\t_ = slices.Sorted(maps.Keys(r.movers))\n\t\t}\n\t}\n\tclear(r.movers)"},
+	}},
+	spec("./election/shards", "TestAnAttemptThatWasDueDoesNotReleaseAShardTwice", "", "shards: an attempt that was due releases once more", shardGo,
+		"case s.stage == releasing && s.again:",
+		"case s.stage == releasing:"),
+	spec("./election/shards", "TestALoneReplicaLetsGoWhatIsNotItsAnyMore", "", "shards: a lone replica waits for others to hear of its moves", shardRun,
+		"if r.isCrashed() || !r.hasPeers() || r.state == leaving && now >= m.hasty {",
+		"if r.isCrashed() || r.state == leaving && (!r.hasPeers() || now >= m.hasty) {"),
+
+	// Cron.
+	spec("./election/cron", "^TestSeeds$", "", "cron: a run that was cut off is repeated once too often", cronWorker,
+		"if r.Attempt < w.job.attempts() {",
+		"if r.Attempt < w.job.attempts()+1 {"),
+	spec("./election/cron", "^TestSeeds$", "", "cron: a run begins although it could not be recorded", cronWorker,
+		"if err := w.store.begin(ctx, w.term, before, next); err != nil {\n\t\treturn err\n\t}",
+		"_ = w.store.begin(ctx, w.term, before, next)"),
+	spec("./election/cron", "^TestSeeds$", "", "cron: the clock says which ticks have run, not the record", cronWorker,
+		"w.job.due(r.Tick.In(w.location), now)",
+		"w.job.due(now.Add(-20*time.Second), now)"),
+
+	// Fencing.
+	spec("./lockclient", "TestConditionChecksShareNothing", "", "the map of names shared between callers", requests,
+		"maps.Clone(s.checking.names)",
+		"s.checking.names"),
+	one("stamps-rise", "a stamp that stops nobody", stampGo,
+		`") OR " + stampName + " <= " + stampValue`,
+		`") OR " + stampName + " >= " + stampValue + " OR " + stampName + " <= " + stampValue`),
+	one("guarded-once", "a transaction without an answer called unwritten", fence,
+		"t.left = t.left || t.unknown || statusOf(err) > 0",
+		"t.left = t.left && t.unknown && statusOf(err) > 0"),
+	spec("./lockclient", "TestATransactionWithoutAnAnswerIsNotCalledUnwritten", "", "a transaction without an answer called refused", fence,
+		"t.unknown = t.unknown || mayHaveCommitted(err)",
+		"t.unknown = t.unknown && mayHaveCommitted(err)"),
+	spec("./lockclient", "TestATransactionIsNotCalledUnwrittenBecauseOneCopyOfItMetAConflict", "", "a conflict taken for the answer to each copy of a transaction", fence,
+		"case !t.left:",
+		"case !t.unknown:"),
+	spec("./lockclient", "TestOnlyARefusalOrARequestThatNeverLeftIsCertain", "", "a transaction in progress called unwritten", "lockclient/answer.go",
+		"if errorCode(err) == dynamodb.ErrCodeTransactionInProgressException {",
+		"if false {"),
+	spec("./lockclient", "TestATransactionWaitsWhileAHeartbeatIsRepeated", "", "a transaction does not wait for a heartbeat that is being repeated", keeper,
+		"if !k.tenure.repeating() {\n\t\t\tk.d.mu.Unlock()\n\t\t\treturn nil",
+		"if true {\n\t\t\tk.d.mu.Unlock()\n\t\t\treturn nil"),
+
+	// What an elector tells.
+	one("news-in-order", "OnNewLeader called again after a vacancy", electorRun,
+		"c.newName && onNewLeader != nil",
+		"onNewLeader != nil"),
+	one("news-in-order", "a leader names itself after its term", electorRun,
+		"\t\tr.vacated(t, released)\n",
+		"\t\t_ = released\n"),
+	one("news-in-order", "observers are told of the first leader only", "election/observe.go",
+		"for ch := range b.observers {\n\t\toffer(ch, l)",
+		"for ch := range b.observers {\n\t\tif len(b.reigns) > 1 {\n\t\t\tcontinue\n\t\t}\n\t\toffer(ch, l)"),
 }

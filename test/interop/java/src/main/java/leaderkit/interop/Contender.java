@@ -55,7 +55,8 @@ public final class Contender {
     DynamoDbClientBuilder builder = DynamoDbClient.builder()
         .endpointOverride(URI.create(settings.get("endpoint")))
         .region(Region.US_EAST_1)
-        // DynamoDB Local keeps the tables of different keys apart: these are those of the test's own client.
+        // DynamoDB Local keeps the tables of different keys apart: these are those of the test's
+        // own client.
         .credentialsProvider(StaticCredentialsProvider.create(AwsBasicCredentials.create("wire", "wire")));
     if (is("withoutRetries")) {
       builder.overrideConfiguration(c -> c.retryStrategy(AwsRetryStrategy.doNotRetry()));
