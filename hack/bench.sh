@@ -1,17 +1,22 @@
 #!/usr/bin/env bash
-# All measurements: benchmarks, distributions, scaling, cost. Writes REPORT.md, two charts and BENCHMARKS.txt. About 20 minutes on
-# two cores, which should have nothing else to do.
+# All measurements: benchmarks, distributions, scaling, sessions, cost. Writes REPORT.md, four
+# charts and BENCHMARKS.txt, and copies the report's summary into README.md. Takes about 25 minutes
+# on two idle cores.
 #
-#   hack/bench.sh [-o FOLDER]          into test/bench, or into FOLDER, where the raw results are kept too
-#   hack/bench.sh quick [-o FOLDER]    a few minutes, to see that everything works; into a temporary folder that it names
+#   hack/bench.sh [-o FOLDER]          into test/bench, or into FOLDER, with the raw results
+#   hack/bench.sh quick [-o FOLDER]    a few minutes, to see that it works; into a temporary folder
 #
-# It takes DynamoDB Local at DYNAMODB_ENDPOINT, or starts one on a free port (dynamodb-local.sh: docker, or Java 17 with Maven or
-# npm) and ends it. A budget that was missed is not a failure: the last lines name it, and the report says by how much and why.
+# It uses DynamoDB Local at DYNAMODB_ENDPOINT, or starts it with test/dynamolocal. A missed budget
+# is no failure: the last lines name it, and the report says by how much it was missed and why.
 #
-# Compare two runs with benchstat: go run golang.org/x/perf/cmd/benchstat@latest OLD/BENCHMARKS.txt NEW/BENCHMARKS.txt
+# To compare two BENCHMARKS.txt: go run golang.org/x/perf/cmd/benchstat@latest OLD NEW
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 readonly root=$PWD
+
+if [ -z "${DYNAMODB_ENDPOINT:-}" ]; then
+  exec go run ./test/dynamolocal/cmd/dynamolocal hack/bench.sh "$@"
+fi
 
 usage() {
   echo "usage: hack/bench.sh [quick] [-o FOLDER]" >&2
@@ -45,18 +50,17 @@ fi
 results=$work/results
 mkdir "$results"
 
-# What runs has a process group of its own, so that an interrupted run leaves nothing behind: the measurements start processes.
-running='' started=''
+# Measurements start processes. They share a process group, so that an interrupt ends them all.
+running=''
 finish() {
   if [ -n "$running" ]; then kill -TERM -- "-$running" 2>/dev/null || true; fi
-  if [ -n "$started" ]; then "$root/hack/dynamodb-local.sh" stop "${started##*:}" || true; fi
   rm -rf "$work"
 }
 trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-# run LOG COMMAND...: what it says goes into LOG, and is shown where it fails.
+# run LOG COMMAND...: its output goes into LOG, and is shown if it fails.
 run() {
   local log=$1 code=0
   shift
@@ -75,7 +79,7 @@ run() {
 
 say() { printf '%6d s  %s\n' "$SECONDS" "$*"; }
 
-# The 1-minute load average, and how many processors there are to carry it.
+# The 1-minute load average.
 load() {
   if [ -r /proc/loadavg ]; then cut -d' ' -f1 /proc/loadavg; else sysctl -n vm.loadavg 2>/dev/null | tr -d '{}' | awk '{ print $1 }' || echo '?'; fi
 }
@@ -88,25 +92,19 @@ export AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null AWS_EC2_M
 unset GOGC GOMEMLIMIT GODEBUG # the figures are those of Go's defaults
 
 load_before=$(load)
-if [ -z "${DYNAMODB_ENDPOINT:-}" ]; then
-  say "starting DynamoDB Local"
-  hack/dynamodb-local.sh start auto >"$work/engine"
-  started=$(sed -n 's/^endpoint: //p' "$work/engine")
-  engine=$(sed -n 's/^engine: \(.*\) from .*/\1/p' "$work/engine")
-  export DYNAMODB_ENDPOINT=$started
-else
-  engine="the one at DYNAMODB_ENDPOINT"
-fi
+# DYNAMODB_ENGINE is what test/dynamolocal says of itself: "DynamoDB Local 3.3.1 in Java, pid 4711".
+engine=${DYNAMODB_ENGINE:-the one at DYNAMODB_ENDPOINT}
+engine=${engine%% in *}
 say "engine: $engine"
 
-# Built once, as go test would; in its package's folder, where go test would run it.
+# Built once, and run in its package's folder, as go test does.
 say "building"
 run "$work/build" go test -c -o "$work/bench.test" ./test/bench
 run "$work/build" go build -o "$work/report" ./test/bench/report
 cd test/bench
 
-# The rounds one after another, each with an operation and its floor side by side: what changes on the machine from minute to
-# minute changes both. The first round is for the engine's JIT compiler to warm up.
+# Each round measures an operation and its floor, one after the other, so that a change of the
+# machine's speed changes both. The first round warms up the engine's JIT compiler.
 if [ "$effort" = quick ]; then rounds=2 benchtime=100ms warm=300ms; else rounds=8 benchtime=400ms warm=2s; fi
 say "benchmarks: $rounds rounds"
 run "$work/warm" "$work/bench.test" -test.run '^$' -test.bench 'AcquireRelease|Peek' -test.benchtime "$warm"
@@ -119,10 +117,10 @@ cp "$work/BENCHMARKS.txt" "$results"
 
 full=()
 if [ "$effort" = full ]; then full=(-full); fi
-for what in Counts Waiting Cost Company FailoverVirtually HandoverVirtually FailoverForReal HandoverForReal Scale Connections Stall; do
+for what in Counts Waiting Cost Company FailoverVirtually HandoverVirtually FailoverForReal HandoverForReal Overload Sessions Takeover Scale Connections Stall; do
   say "measuring: $what"
   run "$work/log" "$work/bench.test" -test.run "^TestMeasure$what\$" -test.v -test.timeout 20m -measure "$results" "${full[@]+"${full[@]}"}"
-  # A pattern that matches nothing is no failure to the test binary.
+  # The test binary succeeds also if the pattern matches nothing.
   grep -q "^--- PASS: TestMeasure$what " "$work/log" || {
     echo "TestMeasure$what did not run" >&2
     exit 1
@@ -131,10 +129,11 @@ done
 cd "$root"
 
 "$work/report" -from "$results" -to "$work" -engine "$engine" -load-before "$load_before" -load-after "$(load)" -effort "$effort" >"$work/missed"
-cp "$work/REPORT.md" "$work/failover.svg" "$work/cost.svg" "$work/BENCHMARKS.txt" "$out"
+cp "$work/REPORT.md" "$work"/*.svg "$work/BENCHMARKS.txt" "$out"
 if [ "$keep_results" = true ]; then
   rm -rf "$out/results"
   cp -R "$results" "$out/results"
 fi
+if [ "$out" = "$root/test/bench" ]; then "$work/report" -readme README.md; fi
 say "done: $out/REPORT.md"
 cat "$work/missed"

@@ -1,51 +1,30 @@
 #!/usr/bin/env bash
-# The simulation at length: many seeds, on all cores, and what was done in figures. See test/simulation/doc.go.
+# Runs many seeds of the simulation on all cores, and prints figures. See test/simulation/doc.go.
 #
-#   hack/simulate.sh [-n SEEDS] [-from SEED] [-workers N] [-race]   run that many seeds from that one on (10000, 1)
-#   hack/simulate.sh -seed SEED [-trace]                            show one run: the end of its timeline, or with -trace all of it
+#   hack/simulate.sh [-n SEEDS] [-from SEED] [-workers N] [-journal FILE] [-race]   10000 seeds from 1
+#   hack/simulate.sh -seed SEED [-trace]   one run: the end of its timeline, or with -trace all of it
 #
-# The exit code is 0 if every invariant held. The test is built once, into a temporary directory; nothing is written into the
-# repository. -race takes about five times as long.
+# With -journal, the same command continues where it was interrupted. -race takes five times as
+# long. The exit code is 0 if every invariant held.
 set -euo pipefail
+here=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-usage() {
-  sed -n '4,5s/^# *//p' "${BASH_SOURCE[0]}" >&2
-  exit 2
-}
-
-seeds=10000 from=1 workers='' seed='' trace='' race=''
+export SIMULATION_SEEDS=10000
+go=(go test -v -count=1 -timeout=0) run=TestSeeds flags=()
 while [ $# -gt 0 ]; do
-  case $1 in
-    -n | -from | -workers | -seed)
-      case ${2:-} in '' | *[!0-9]*) usage ;; esac
-      case $1 in
-        -n) seeds=$2 ;;
-        -from) from=$2 ;;
-        -workers) workers=$2 ;;
-        -seed) seed=$2 ;;
-      esac
-      shift 2
+  case $1,${2:-} in
+    -race,*) go+=(-race) && shift && continue ;;
+    -trace,*) flags+=(-trace) && shift && continue ;;
+    -journal,?*)
+      case $2 in /*) flags+=("-journal=$2") ;; *) flags+=("-journal=$here/$2") ;; esac
       ;;
-    -trace)
-      trace=-trace
-      shift
-      ;;
-    -race)
-      race=-race
-      shift
-      ;;
-    *) usage ;;
+    *, | *,*[!0-9]*) sed -n '4,5s/^# *//p' "${BASH_SOURCE[0]}" >&2 && exit 2 ;;
+    -n,*) SIMULATION_SEEDS=$2 ;;
+    -seed,*) run=TestSeed flags+=("-seed=$2") ;;
+    -from,* | -workers,*) flags+=("$1=$2") ;;
+    *) sed -n '4,5s/^# *//p' "${BASH_SOURCE[0]}" >&2 && exit 2 ;;
   esac
+  shift 2
 done
-
-dir=$(mktemp -d "${TMPDIR:-/tmp}/leaderkit-simulation.XXXXXX")
-trap 'rm -rf "$dir"' EXIT
-# An empty ${race:+"$race"} is no argument at all.
-go test -c ${race:+"$race"} -o "$dir/simulation.test" ./test/simulation
-
-if [ -n "$seed" ]; then
-  "$dir/simulation.test" -test.run='^TestSeed$' -seed="$seed" ${trace:+"$trace"}
-  exit
-fi
-SIMULATION_SEEDS=$seeds "$dir/simulation.test" -test.v -test.timeout=0 -test.run='^TestSeeds$' -from="$from" ${workers:+-workers="$workers"}
+"${go[@]}" -run "^$run\$" ./test/simulation ${flags[@]+-args "${flags[@]}"}
