@@ -165,7 +165,7 @@ func (d *driver) acquire(ctx context.Context, b *bid) (held bool, refused, err e
 	if err != nil {
 		return false, nil, fmt.Errorf("lockclient: make a record version: %w", err)
 	}
-	place, err := d.line.enter(ctx)
+	place, err := d.line.enter(ctx, d.goesFirst())
 	if err != nil {
 		return false, nil, contextError(ctx)
 	}

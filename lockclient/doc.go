@@ -78,8 +78,9 @@
 //   - Heartbeats hang: two at most are in flight, and a third takes the place of the
 //     oldest.
 //   - The machine is asked for more than it can do: requests wait in one line for each
-//     DynamoDB client, those of the leases that run out first go first, and a slow
-//     answer is not taken for a lost one. What is completed levels off.
+//     DynamoDB client, those of sessions and of the leases that run out first go first,
+//     and a slow answer is not taken for a lost one. While answers are slow, or do not
+//     come in time, fewer requests are under way. What is completed levels off.
 //   - Another client writes the record in place, perhaps under our name: ourVersion no
 //     longer equals recordVersionNumber, and the tenure ends, ErrLockLost.
 //   - A holder releases and acquires again at once, over and over: a waiter whose reads

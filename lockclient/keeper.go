@@ -84,7 +84,7 @@ func (k *keeper) act(now lease.Instant) {
 			request.makeRoom()
 			go k.report(k.tenure.rules.Heartbeat, true, false, fault)
 		}
-		k.d.line.beat(until, k.tenure.rules.Window, k.send)
+		k.d.line.beat(until, k.tenure.rules.Window, k.d.goesFirst(), k.send)
 	default:
 		k.d.mu.Unlock()
 	}
@@ -135,7 +135,7 @@ func (k *keeper) send(p *place) {
 	if b == nil {
 		act := k.proceed(now)
 		k.d.mu.Unlock()
-		p.giveBack(false)
+		p.giveBack(unanswered)
 		if act != actNothing {
 			k.act(now)
 		}
@@ -159,7 +159,7 @@ func (f *flight) fly() {
 		return struct{}{}, f.k.d.requests.renew(f.ctx, f.k.tenure.token, f.wall)
 	}, func(_ struct{}, err error) {
 		f.abort()
-		f.place.giveBack(wasAnswered(err))
+		f.place.giveBack(fateOf(err))
 		f.k.answered(f.heartbeat, err)
 	})
 }
@@ -168,7 +168,7 @@ func (f *flight) fly() {
 // client ignores its context.
 func (f *flight) cancel() {
 	f.abort()
-	f.place.giveBack(false)
+	f.place.giveBack(unanswered)
 }
 
 // hasHung reports whether this request has hung, rather than all requests being slow. It
@@ -181,7 +181,7 @@ func (f *flight) makeRoom() {
 	if f.k.d.line.crowded() {
 		f.abort()
 	}
-	f.place.giveBack(false)
+	f.place.giveBack(timedOut)
 }
 
 // answered tells the tenure how a heartbeat ended.

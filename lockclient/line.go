@@ -17,14 +17,14 @@ import (
 )
 
 // line is the way on which all locks of one DynamoDB client send their requests. It
-// bounds how many are under way, so that a machine that is asked for more than it can
-// do goes on doing as much as it can. What finds no room waits in line, and is neither
+// bounds how many are under way (width.go), so that a machine or a server that is asked for
+// more than it can do goes on doing as much as it can. What finds no room waits in line, and is neither
 // counted as sent nor timed until it leaves.
 //
-// Heartbeats go in the order in which their leases run out. One whose lease can't be
-// saved any more goes last. All other requests go in the order in which they came, and
-// take turns with the heartbeats until one of these has spent half its lease: from then
-// on heartbeats go first.
+// The requests of sessions go first: all locks of a session depend on them. Heartbeats go in
+// the order in which their leases run out. One whose lease can't be saved any more goes
+// last. All other requests go in the order in which they came, and take turns with the
+// heartbeats until one of these has spent half its lease: from then on heartbeats go first.
 type line struct {
 	schedule
 	slots     slots
@@ -36,28 +36,23 @@ type line struct {
 	inFlight []*place      // the oldest first; some were given back
 	beats    beatQueue     // heartbeats that wait
 	late     []*ticket     // heartbeats that wait, and whose lease can hardly be saved
+	firsts   []*ticket     // requests of sessions that wait
 	callers  []*ticket     // all else that waits
 	turn     bool          // the next place is for a caller, if one waits
-	width    int           // how many places there are at present
-	trip     time.Duration // how long requests took lately
+	width    width         // how many places there are at present
 	answer   time.Duration // when one was answered last
 	newest   time.Duration // when the latest of those that were answered had been sent
 	relief   wakeup        // of relieve
 	relieved bool          // relief is not set
 }
 
-const (
-	// mostPlaces is how many requests of one DynamoDB client are under way at most. More
-	// would not be answered sooner by a machine that is busy, and fewer are enough for
-	// thousands of requests a second. Where answers take longer than slowTrip, there are
-	// fewer places, down to fewestPlaces: they would only wait elsewhere.
-	mostPlaces   = 128
-	fewestPlaces = 16
-	slowTrip     = time.Second
-	// silence is how long a request goes unanswered until it counts no more, if others
-	// wait: a part of the network that is dead must not hold the rest up.
-	silence = 2 * time.Second
-)
+// silence is how long a request goes unanswered until it counts no more, if others wait: a
+// part of the network that is dead must not hold the rest up.
+const silence = 2 * time.Second
+
+// placesForFirsts is how many places more than others the requests of sessions may have. They are
+// few, and must not wait until a line that has become narrower is no longer full.
+const placesForFirsts = 16
 
 // place is a request's right to be under way.
 type place struct {
@@ -75,25 +70,35 @@ type ticket struct {
 }
 
 // beat has start called as soon as there is a place for a heartbeat of a lease that is
-// trusted until then, for window in all. start is called at once, or later in another
-// goroutine. It must not block.
-func (l *line) beat(until, window time.Duration, start func(*place)) {
+// trusted until then, for window in all. One that goes first is a session's. start is called
+// at once, or later in another goroutine. It must not block.
+func (l *line) beat(until, window time.Duration, first bool, start func(*place)) {
+	t := &ticket{start: start, until: until, spent: until - window/2}
 	l.mu.Lock()
-	heap.Push(&l.beats, &ticket{start: start, until: until, spent: until - window/2})
+	if first {
+		l.firsts = append(l.firsts, t)
+	} else {
+		heap.Push(&l.beats, t)
+	}
 	admitted := l.admit()
 	l.mu.Unlock()
 	admitted.start()
 }
 
-// enter waits for a place until ctx is done.
-func (l *line) enter(ctx context.Context) (*place, error) {
+// enter waits for a place until ctx is done. One that goes first goes before all other callers: it
+// is a request of a session, on which many of them wait.
+func (l *line) enter(ctx context.Context, first bool) (*place, error) {
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("%w: %w", errNotSent, contextError(ctx))
 	}
 	in := make(chan *place, 1)
 	t := &ticket{start: func(p *place) { in <- p }}
 	l.mu.Lock()
-	l.callers = append(l.callers, t)
+	if first {
+		l.firsts = append(l.firsts, t)
+	} else {
+		l.callers = append(l.callers, t)
+	}
 	admitted := l.admit()
 	l.mu.Unlock()
 	admitted.start()
@@ -112,31 +117,49 @@ func (l *line) enter(ctx context.Context) (*place, error) {
 	return <-in, nil
 }
 
-// giveBack gives the place back. Later calls do nothing. answered says that the request was
-// answered, and so how long one takes at present.
-func (p *place) giveBack(answered bool) {
+// fate is how a request's right to be under way has ended.
+type fate int
+
+const (
+	unanswered fate = iota // it failed, or its caller has given up
+	answered
+	timedOut // it had no answer in time
+)
+
+func fateOf(err error) fate {
+	if wasAnswered(err) {
+		return answered
+	}
+	return unanswered
+}
+
+// giveBack gives the place back. Later calls only tell the line of an answer.
+func (p *place) giveBack(f fate) {
 	l, now := p.l, p.l.clock.Monotonic()
 	l.mu.Lock()
-	// One slow answer says little. Many raise the estimate fast enough. One that was
-	// cancelled, because its lease ran out meanwhile, would have taken longer still.
-	if took := min(now-p.since, 2*l.trip+20*time.Millisecond); answered || !p.givenBack && took > l.trip {
-		l.trip += (took - l.trip) / 8
-	}
-	if answered {
+	l.ended(p, f, now)
+	admitted := l.admit()
+	l.mu.Unlock()
+	admitted.start()
+}
+
+// ended notes how a request has ended, and that its place is free. Called with mu held.
+func (l *line) ended(p *place, f fate, now time.Duration) {
+	took, full := now-p.since, l.taken >= l.width.places
+	switch {
+	case f == answered:
 		l.answer, l.newest = now, max(l.newest, p.since)
-		if l.trip > slowTrip {
-			l.width = max(l.width-1, fewestPlaces)
-		} else {
-			l.width = min(l.width+1, mostPlaces)
-		}
+		l.width.answered(took, slowFrom(l.shortest()), full)
+	case p.givenBack:
+	case f == timedOut && !l.wasOvertaken(p, took):
+		l.width.timedOut(took)
+	default:
+		l.width.unanswered(took)
 	}
 	if !p.givenBack {
 		p.givenBack = true
 		l.taken--
 	}
-	admitted := l.admit()
-	l.mu.Unlock()
-	admitted.start()
 }
 
 // admissions are requests that have just got a place each. They are started once the line's
@@ -158,7 +181,7 @@ func (all admissions) start() {
 // them.
 func (l *line) admit() (admitted admissions) {
 	now := l.clock.Monotonic()
-	for l.taken < l.width {
+	for {
 		t := l.next(now)
 		if t == nil {
 			break
@@ -191,8 +214,7 @@ func (l *line) relieve(now lease.Instant) {
 				break
 			}
 			if !p.givenBack && l.hasHung(p, now.Mono, silence) {
-				p.givenBack = true
-				l.taken--
+				l.ended(p, timedOut, now.Mono)
 			}
 		}
 	}
@@ -205,7 +227,13 @@ func (l *line) relieve(now lease.Instant) {
 // that was sent well after it was answered before it, or where nothing has been
 // answered for a while. Called with mu held.
 func (l *line) hasHung(p *place, now, patience time.Duration) bool {
-	return l.newest > p.since+patience/4 || now-l.answer > patience/4
+	return l.wasOvertaken(p, patience) || now-l.answer > patience/4
+}
+
+// wasOvertaken reports whether a request that was sent well after this one was answered before
+// it. So this one has hung, and the others are not slow. Called with mu held.
+func (l *line) wasOvertaken(p *place, patience time.Duration) bool {
+	return l.newest > p.since+patience/4
 }
 
 // hasHung is the line's, for those who don't hold its mu.
@@ -216,14 +244,21 @@ func (p *place) hasHung(patience time.Duration) bool {
 	return p.l.hasHung(p, now, patience)
 }
 
-// next takes the one that goes next out of the line, or returns nil. Called with mu
-// held.
+// next takes the one that goes next out of the line, or returns nil: nobody waits, or there is
+// no place. Called with mu held.
 func (l *line) next(now time.Duration) *ticket {
-	for len(l.beats) > 0 && l.beats[0].until-now < 2*l.trip {
-		l.late = append(l.late, heap.Pop(&l.beats).(*ticket))
+	l.firsts, l.callers = present(l.firsts), present(l.callers)
+	if len(l.firsts) > 0 && l.taken < min(l.width.places+placesForFirsts, mostPlaces) {
+		t := l.firsts[0]
+		l.firsts = l.firsts[1:]
+		t.gone = true
+		return t
 	}
-	for len(l.callers) > 0 && l.callers[0].gone {
-		l.callers = l.callers[1:]
+	if l.taken >= l.width.places {
+		return nil
+	}
+	for len(l.beats) > 0 && l.beats[0].until-now < 2*l.width.trip {
+		l.late = append(l.late, heap.Pop(&l.beats).(*ticket))
 	}
 	urgent := len(l.beats) > 0 && now >= l.beats[0].spent
 	var t *ticket
@@ -237,15 +272,25 @@ func (l *line) next(now time.Duration) *ticket {
 	case len(l.late) > 0:
 		t, l.late = l.late[0], l.late[1:]
 	default:
-		l.callers, l.late = nil, nil
+		l.firsts, l.callers, l.late = nil, nil, nil
 		return nil
 	}
 	t.gone = true
 	return t
 }
 
+// present drops those at the front that wait no more.
+func present(tickets []*ticket) []*ticket {
+	for len(tickets) > 0 && tickets[0].gone {
+		tickets = tickets[1:]
+	}
+	return tickets
+}
+
 // isCrowded reports whether a request waits for a place. Called with mu held.
-func (l *line) isCrowded() bool { return len(l.beats)+len(l.late)+len(l.callers) > 0 }
+func (l *line) isCrowded() bool {
+	return len(l.beats)+len(l.late)+len(l.firsts)+len(l.callers) > 0
+}
 
 // crowded is isCrowded for those who don't hold mu.
 func (l *line) crowded() bool {
@@ -316,7 +361,7 @@ func bubbleOfTest() string {
 }
 
 func newLine(clock lease.Clock) *line {
-	l := &line{schedule: schedule{clock: clock}, relieved: true, width: mostPlaces, answer: clock.Monotonic()}
+	l := &line{schedule: schedule{clock: clock}, relieved: true, width: newWidth(), answer: clock.Monotonic()}
 	l.newest = l.answer
 	l.relief.call, l.relief.every = l.relieve, silence
 	return l

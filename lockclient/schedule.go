@@ -61,6 +61,16 @@ func (s *schedule) clear(w *wakeup) {
 	}
 }
 
+// shortest is the shortest heartbeat period of those that are to be woken; 0: there is none.
+func (s *schedule) shortest() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.pending) == 0 {
+		return 0
+	}
+	return 4 * s.tick
+}
+
 // arm sets a timer for the first wakeup, or for the next reading of the clocks. An
 // earlier timer is not stopped: one that fires for nothing costs less than stopping one
 // for each change. Called with mu held.

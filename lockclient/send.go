@@ -22,7 +22,7 @@ func attemptTimeout(remaining time.Duration) time.Duration {
 // ask waits in line and sends one request. Its timeout begins when it leaves the line.
 // patience is as for deliver.
 func ask[T any](ctx context.Context, d *driver, patience time.Duration, send func(context.Context) (T, error)) (T, error) {
-	place, err := d.line.enter(ctx)
+	place, err := d.line.enter(ctx, d.goesFirst())
 	if err != nil {
 		var none T
 		return none, err
@@ -35,7 +35,8 @@ func ask[T any](ctx context.Context, d *driver, patience time.Duration, send fun
 // is guarded by its condition. A caller that gives up waits patience longer for the answer,
 // since a cancelled request may still be carried out, even after a later one that undoes it.
 func deliver[T any](ctx context.Context, d *driver, place *place, patience time.Duration, send func(context.Context) (T, error)) (T, error) {
-	defer func() { place.giveBack(false) }()
+	end := unanswered
+	defer func() { place.giveBack(end) }()
 	type reply struct {
 		value T
 		err   error
@@ -46,7 +47,7 @@ func deliver[T any](ctx context.Context, d *driver, place *place, patience time.
 	defer abort()
 	replies := make(chan reply, 1)
 	go call(func() (T, error) { return send(sent) }, func(value T, err error) {
-		place.giveBack(wasAnswered(err))
+		place.giveBack(fateOf(err))
 		if err == nil || statusOf(err) > 0 {
 			d.requests.answered.Store(true)
 		}
@@ -70,10 +71,17 @@ func deliver[T any](ctx context.Context, d *driver, place *place, patience time.
 	case r := <-replies: // the answer came at the same moment: use it
 		return r.value, r.err
 	default:
+		if errors.Is(context.Cause(ctx), errNoAnswer) {
+			end = timedOut
+		}
 		var none T
 		return none, contextError(ctx)
 	}
 }
+
+// goesFirst reports whether the requests go before those of others: whether they are about a
+// session, on which all its members, or those who wait for them, depend.
+func (d *driver) goesFirst() bool { return d.requests.kind == sessionRecord }
 
 // call runs one request of the DynamoDB client, and tells done how it ended. The client
 // may be a test's mock. If it panics, or ends the goroutine as testing.T's FailNow does,

@@ -575,6 +575,17 @@ var mutants = []mutant{
 		"if !k.tenure.repeating() {\n\t\t\tk.d.mu.Unlock()\n\t\t\treturn nil",
 		"if true {\n\t\t\tk.d.mu.Unlock()\n\t\t\treturn nil"),
 
+	// The line of requests.
+	spec("./lockclient", "TestSessionsThatStartTogetherOnABusyServerGetTheirLocks", "", "requests that time out do not make the line narrower", "lockclient/line.go",
+		"case f == timedOut && !l.wasOvertaken(p, took):",
+		"case f == timedOut && took < 0:"),
+	spec("./lockclient", "TestSessionsThatStartTogetherOnABusyServerGetTheirLocks", "", "the heartbeats of sessions wait like all others", "lockclient/line.go",
+		"if len(l.firsts) > 0 && l.taken < min(l.width.places+placesForFirsts, mostPlaces) {",
+		"if len(l.firsts) > 0 && len(l.beats)+len(l.callers) == 0 {"),
+	spec("./lockclient", "TestRequestsThatHangDoNotMakeTheLineNarrower", "", "requests that hang make the line narrower", "lockclient/line.go",
+		"case f == timedOut && !l.wasOvertaken(p, took):",
+		"case f == timedOut:"),
+
 	// What an elector tells.
 	one("news-in-order", "OnNewLeader called again after a vacancy", electorRun,
 		"c.newName && onNewLeader != nil",
