@@ -191,7 +191,11 @@ func (d *driver) acquire(ctx context.Context, b *bid) (held bool, refused, err e
 		return d.won(a, sent)
 	}
 	if _, isRefusal := conditionFailed(err); isRefusal {
-		return d.acquireRefused(ctx, b, a, sent, err)
+		held, refused, err = d.acquireRefused(ctx, b, a, sent, err)
+		if a.claims.token != 0 && !held {
+			d.letGo(a.claims.token) // the tenure that we would have replaced has left the record
+		}
+		return held, refused, err
 	}
 	if !mayHaveCommitted(err) {
 		d.mu.Lock()

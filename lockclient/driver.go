@@ -43,6 +43,7 @@ type driver struct {
 	shared    sharedResult            // the latest poll of one of them
 	joining   *epoch                  // members: under which the latest acquire was sent
 	following *sessionWatcher         // of the session that holds the lock; nil: none does
+	untold    bool                    // a release without an answer may have freed the record, which no waiter was told
 
 	keeper atomic.Pointer[keeper] // of the current or last tenure; nil before the first
 	member atomic.Pointer[member] // where the lock has a session: instead of a keeper

@@ -120,6 +120,7 @@ func (m *member) lose(found *record, err error) {
 	m.d.ledger.gone(m.token)
 	m.d.mu.Unlock()
 	m.end(lostTo(m.d.name, found, err))
+	m.d.letGo(m.token)
 }
 
 func (m *member) whenLost() <-chan struct{} {

@@ -45,29 +45,29 @@ func (d *driver) wonMember(token int64) (held bool, refused, err error) {
 	return false, nil, fmt.Errorf("%w: lock %q was won, but its session %q had ended", ErrLeaseExpired, d.name, m.e.name)
 }
 
-// letGo tells the session that a record of this lock was freed, so that those who wait for
-// it look again.
-func (d *driver) letGo() {
+// letGo has those who wait for the lock look at its record again: it was freed, or is another's
+// by now. They follow the session that the record named, which may not be the present one. token
+// is that of the tenure which has left the record; 0: only unanswered acquires may have.
+func (d *driver) letGo(token int64) {
 	if d.session == nil {
 		return
 	}
-	announced := false
-	m := d.member.Load()
+	d.mu.Lock()
+	m, e := d.member.Load(), d.joining
+	if m != nil && m.token != token {
+		m = nil
+	}
+	announced := m != nil && m.announced
 	if m != nil {
-		d.mu.Lock()
-		announced, m.announced = m.announced, false
-		d.mu.Unlock()
+		m.announced = false
 	}
-	d.session.mu.Lock()
-	e := d.session.latest
-	d.session.mu.Unlock()
-	if e == nil {
-		return
+	d.mu.Unlock()
+	if m != nil {
+		m.e.letGo(announced)
 	}
-	if announced && m.e != e {
-		announced = false // that session is over
+	if e != nil && (m == nil || m.e != e) {
+		e.letGo(false)
 	}
-	e.letGo(announced)
 }
 
 // oweIfUnsure has the session free what the record may carry of ours, if it comes to nothing.

@@ -62,6 +62,10 @@ func (d *driver) release(ctx context.Context, heir string) error {
 	_, refused := conditionFailed(err)
 	d.mu.Lock()
 	d.noteAnswer(err)
+	// A refusal says that the record is not ours any more. Our waiters may not know that yet:
+	// an earlier release may have freed it, whose reply was lost, or somebody has edited it.
+	news := err == nil || refused && (own.token != 0 || d.untold)
+	d.untold = err != nil && !refused && (d.untold || mayHaveCommitted(err))
 	if err == nil || refused {
 		d.ledger.gone(own.token) // the attempts stay listed: they may still be carried out
 	}
@@ -73,8 +77,8 @@ func (d *driver) release(ctx context.Context, heir string) error {
 	if err != nil && !refused {
 		return d.requests.failure("release", err)
 	}
-	if err == nil {
-		d.letGo()
+	if news {
+		d.letGo(own.token)
 	}
 	d.log.V(1).Info("released", "fencingToken", own.token, "wasOurs", err == nil)
 	return nil

@@ -1,0 +1,83 @@
+package lockclient_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go/aws"
+	"github.com/aws/aws-sdk-go/service/dynamodb"
+	. "github.com/onsi/gomega"
+
+	"github.com/leaderkit/leaderkit/lockclient"
+	"github.com/leaderkit/leaderkit/test/wire"
+)
+
+// What a hostile reader of sessions found: each of these failed once.
+
+// The retry of a release whose reply was lost is refused: the record is released already. Those
+// who wait look at the session's item only, so they must be told all the same.
+func TestAReleaseWhoseReplyIsLostIsToldToTheWaiters(t *testing.T) {
+	for name, fault := range map[string]wire.Fault{
+		"lost":                   wire.DropReply(),
+		"an error of the server": wire.AfterDelivery(wire.InternalError()),
+		"never heard":            wire.AfterDelivery(wire.Hang()),
+	} {
+		for _, deletes := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, deletes %v", name, deletes), func(t *testing.T) {
+				virtually(t, func(w *world) {
+					holder, waiter := w.member("holder", func(c *lockclient.DynamoDBLockClient) { c.DeleteOnRelease = deletes }), w.node("waiter")
+					holder.get()
+					waiter.waits()
+					w.passWatching(2 * theLease)
+					holder.wire.SetHook(wire.Nth(wire.Release, 1, fault))
+					w.Expect(holder.RemoveLock()).To(Succeed())
+					w.Expect(w.until(2*heartbeat, waiter.believes)).To(BeTrue(), "the lock is free, and its waiter is never told")
+				})
+			})
+		}
+	}
+}
+
+// The caller has given up its release, and the session goes on with it.
+func TestAReleaseThatTheSessionRepeatsIsToldToTheWaiters(t *testing.T) {
+	virtually(t, func(w *world) {
+		holder, waiter := w.member("holder"), w.node("waiter")
+		holder.get()
+		waiter.waits()
+		w.passWatching(2 * theLease)
+		holder.wire.SetHook(wire.Nth(wire.Release, 1, wire.AfterDelivery(wire.Hang())))
+		ctx, cancel := context.WithTimeout(w.ctx, 100*time.Millisecond)
+		defer cancel()
+		w.Expect(holder.RemoveLockWithContext(ctx)).NotTo(Succeed())
+		w.Expect(w.until(3*heartbeat, waiter.believes)).To(BeTrue(), "the lock is free, and its waiter is never told")
+	})
+}
+
+// An operator has deleted the record of a member. Its holder finds out when it releases.
+func TestWaitersAreToldWhenAMembersRecordTurnsOutToBeAnothers(t *testing.T) {
+	ends := map[string]func(w *world, holder *node){
+		"by a release": func(w *world, holder *node) { w.Expect(holder.RemoveLock()).To(Succeed()) },
+		"by a transaction": func(w *world, holder *node) {
+			_, err := holder.TransactWrite(w.ctx, &dynamodb.TransactWriteItemsInput{TransactItems: []*dynamodb.TransactWriteItem{{Put: &dynamodb.Put{
+				TableName: aws.String(theTable), Item: key("some other item"),
+			}}}})
+			w.Expect(err).To(MatchError(lockclient.ErrLockLost))
+		},
+	}
+	for name, end := range ends {
+		t.Run(name, func(t *testing.T) {
+			virtually(t, func(w *world) {
+				holder, waiter := w.member("holder"), w.node("waiter")
+				holder.get()
+				waiter.waits()
+				w.passWatching(2 * theLease)
+				_, err := w.admin.DeleteItem(&dynamodb.DeleteItemInput{TableName: aws.String(theTable), Key: key(theLock)})
+				w.Expect(err).NotTo(HaveOccurred())
+				end(w, holder)
+				w.Expect(w.until(2*heartbeat, waiter.believes)).To(BeTrue(), "the lock is free, and its waiter is never told")
+			})
+		})
+	}
+}
