@@ -363,6 +363,11 @@ func (s shape) release(toHeir bool) *expression {
 	if toHeir {
 		e.update += ", " + e.name(attrHeir) + " = " + bindHeir + ", " + e.name(attrHeirVersion) + " = " + bindVersion
 	}
+	if s.kind == memberRecord {
+		// An older version of this library acquires without removing the pointer, and sets
+		// attrOurVersion: it would count beside a lease that has nothing to do with the session.
+		e.update += " REMOVE " + e.name(attrSession) + ", " + e.name(attrSessionLease)
+	}
 	return e
 }
 

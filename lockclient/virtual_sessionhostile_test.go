@@ -81,3 +81,33 @@ func TestWaitersAreToldWhenAMembersRecordTurnsOutToBeAnothers(t *testing.T) {
 		})
 	}
 }
+
+// An older version of this library, which knows no sessions, takes a released member. It leaves
+// the pointer where it is, and renews like any holder.
+func TestAReleasedMemberLeavesNoPointerToAnOlderVersion(t *testing.T) {
+	virtually(t, func(w *world) {
+		holder, waiter := w.member("holder"), w.node("waiter")
+		holder.get()
+		w.Expect(holder.RemoveLock()).To(Succeed())
+		renew := func() {
+			version := fmt.Sprint("older-", time.Now().UnixNano())
+			_, err := w.admin.UpdateItem(&dynamodb.UpdateItemInput{
+				TableName: aws.String(theTable), Key: key(theLock),
+				UpdateExpression: aws.String("SET ownerName = :o, recordVersionNumber = :v, ourVersion = :v, leaseDuration = :l, fencingToken = :t REMOVE isReleased ADD heartbeatCount :one"),
+				ExpressionAttributeValues: map[string]*dynamodb.AttributeValue{
+					":o": s("older"), ":v": s(version), ":l": s("10000"), ":t": n(fmt.Sprint(time.Now().UnixMilli())), ":one": n("1"),
+				},
+			})
+			w.Expect(err).NotTo(HaveOccurred())
+		}
+		renew()
+		w.Expect(holder.Session.Close(w.ctx)).To(Succeed()) // what the pointer names is over
+		waiter.waits()
+		for range 10 {
+			w.passWatching(heartbeat)
+			w.Expect(waiter.believes()).To(BeFalse(), "it took a lock that is held and renewed")
+			w.Expect(w.record()).To(HaveKeyWithValue("ownerName", s("older")))
+			renew()
+		}
+	})
+}
