@@ -110,11 +110,12 @@ func (c *contender) heldByMember() bool { return c.watch != nil && c.watch.recor
 
 // nextForMember decides what an attempt does next while a session holds the lock. Only the
 // session's item says whether its holder lives. The record is read again when the session
-// has let a lock go since the record was read.
+// has let a lock go since the record was read. Where that finds ever new tenures, a write
+// takes the place of the read.
 func (c *contender) nextForMember(b *bid) step {
 	f := c.watch.following
 	switch {
-	case f.over && b.writes < 2, b.eager && b.writes == 0 && !b.hasRead:
+	case f.over && b.writes < 2, (b.eager || c.changesHands()) && b.writes == 0 && !b.hasRead:
 		return stepAcquire
 	case f.over:
 		return stepWait
@@ -370,6 +371,8 @@ func (c *contender) pause(now time.Duration, jitter jitter) time.Duration {
 		return max(pause, time.Millisecond)
 	case c.heldByMember() && c.watch.following.over: // it was refused though: somebody else was faster
 		return max(poll/8+jitter(poll/8), time.Millisecond)
+	case c.heldByMember() && c.changesHands():
+		return max(min(c.watch.following.pause, poll/8+jitter(poll/8)), time.Millisecond)
 	case c.heldByMember():
 		return max(c.watch.following.pause, time.Millisecond)
 	}

@@ -111,3 +111,28 @@ func TestAReleasedMemberLeavesNoPointerToAnOlderVersion(t *testing.T) {
 		}
 	})
 }
+
+// A client that releases and waits again at once leaves no time to see the lock free.
+func TestAWaiterDoesNotStarveBesideAMemberThatIsReleasedAndTakenAgainAtOnce(t *testing.T) {
+	for _, waiterHasSession := range []bool{true, false} {
+		t.Run(fmt.Sprintf("a waiter with a session %v", waiterHasSession), func(t *testing.T) {
+			virtually(t, func(w *world) {
+				greedy, waiter := w.member("greedy"), w.node("waiter")
+				if waiterHasSession {
+					waiter = w.member("waiter")
+				}
+				greedy.get()
+				ctx, cancel := context.WithCancel(w.ctx)
+				defer cancel()
+				w.waiting.Go(func() {
+					for ctx.Err() == nil && greedy.WaitForLock(ctx) == nil && sleepFor(ctx, 800*time.Millisecond) {
+						_ = greedy.RemoveLock()
+					}
+				})
+				waiter.waits()
+				w.Expect(w.until(15*time.Minute, waiter.believes)).To(BeTrue(), "it never had the lock")
+				cancel()
+			})
+		})
+	}
+}
