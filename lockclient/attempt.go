@@ -83,6 +83,9 @@ func (d *driver) freeIfIdle() {
 
 // attempt does what the contender says, until the lock is ours or the contender waits.
 func (d *driver) attempt(ctx context.Context, b *bid) (bool, error) {
+	if err := d.session.whyClosed(); err != nil {
+		return false, err // it could never win, however long it waits
+	}
 	var refused error // the SDK's; nil: no write was sent
 	for {
 		d.mu.Lock()

@@ -180,7 +180,8 @@ func (s *Session) Err() error {
 // taken until the lease runs out: call Close again to free them sooner.
 //
 // Acquires under way win nothing. From now on all acquires of members return
-// ErrSessionClosed. Closing a closed Session, or one that was never used, returns nil.
+// ErrSessionClosed, those that wait with their next poll. Closing a closed Session, or one
+// that was never used, returns nil.
 func (s *Session) Close(ctx context.Context) error {
 	d, err := s.driver()
 	if err != nil {

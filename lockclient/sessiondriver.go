@@ -126,9 +126,8 @@ func (d *sessionDriver) current() *epoch {
 // open returns the open session, and opens one if there is none.
 func (d *sessionDriver) open(ctx context.Context) (*epoch, error) {
 	for {
-		if d.isClosed() {
-			return nil, &requestError{doing: "acquire", lock: "", table: d.config.TableName, kind: ErrSessionClosed, permanent: true,
-				remedy: "make a new Session"}
+		if err := d.whyClosed(); err != nil {
+			return nil, err
 		}
 		if e := d.current(); e != nil {
 			return e, nil
@@ -139,10 +138,18 @@ func (d *sessionDriver) open(ctx context.Context) (*epoch, error) {
 	}
 }
 
-func (d *sessionDriver) isClosed() bool {
+// whyClosed is what acquires of members are told after Close; nil: it was not called. Also
+// called with no session at all.
+func (d *sessionDriver) whyClosed() error {
+	if d == nil {
+		return nil
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.closed
+	if !d.closed {
+		return nil
+	}
+	return &requestError{doing: "acquire", table: d.config.TableName, kind: ErrSessionClosed, permanent: true, remedy: "make a new Session"}
 }
 
 // openNew creates a session's item, under a name that was never used. Where the answer is

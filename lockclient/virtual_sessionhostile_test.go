@@ -136,3 +136,19 @@ func TestAWaiterDoesNotStarveBesideAMemberThatIsReleasedAndTakenAgainAtOnce(t *t
 		})
 	}
 }
+
+// All acquires of members return ErrSessionClosed after Close, also those that wait.
+func TestWhoWaitsForAMemberIsToldThatItsSessionWasClosed(t *testing.T) {
+	virtually(t, func(w *world) {
+		holder, waiter := w.node("holder"), w.member("waiter")
+		holder.get()
+		done := waiter.waits()
+		w.passWatching(2 * theLease)
+		w.Expect(waiter.Session.Close(w.ctx)).To(Succeed())
+		w.Expect(w.until(2*heartbeat, func() bool { return len(done) == 1 })).To(BeTrue(), "it waits on, and can't ever win")
+		w.Expect(<-done).To(MatchError(lockclient.ErrSessionClosed))
+		_, err := waiter.PollLock(w.ctx)
+		w.Expect(err).To(MatchError(lockclient.ErrSessionClosed))
+		w.Expect(waiter.TryLock(w.ctx)).To(MatchError(lockclient.ErrSessionClosed))
+	})
+}
