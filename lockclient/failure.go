@@ -80,6 +80,12 @@ func (s *requests) notALock() error {
 		remedy: "the item under this key has no " + attrVersion + " and is left as it is; choose another LockName, or delete the item"}
 }
 
+// notASession is the error for such an item under the name of a session.
+func (s *requests) notASession() error {
+	return &requestError{doing: "follow the session of", lock: s.name, table: s.table, kind: ErrNotALock, permanent: true,
+		remedy: "the item under this key has no " + attrVersion + " and is left as it is; delete it, and the session's locks can be taken one lease later"}
+}
+
 // unusableToken is the error for an item whose token no acquire can raise.
 func (s *requests) unusableToken() error {
 	return &requestError{doing: "acquire", lock: s.name, table: s.table, kind: ErrNotALock, permanent: true,

@@ -172,8 +172,11 @@ func (w *sessionWatcher) do(ctx context.Context, step sessionStep) error {
 	}
 	over := w.watch.over
 	w.mu.Unlock()
-	if over {
+	switch {
+	case over:
 		d.log.V(1).Info("a session is over", "session", w.name, "marked", mark && !refused)
+	case found.version.dialect == dialectNone:
+		return d.requests.notASession()
 	}
 	return nil
 }

@@ -206,8 +206,9 @@ func (s *Session) AnnounceClose(ctx context.Context) error {
 
 // WaitForEnd blocks until the session with that name is over (nil): it was closed, or it
 // has died and this call, or another client, has marked it so. ctx's error if that is done
-// first. Failed requests are retried. It costs about one eventually consistent GetItem for
-// each heartbeat of that session, however many calls and locks of this process wait for it.
+// first. Failed requests are retried. ErrNotALock if something else is under that name. It
+// costs about one eventually consistent GetItem for each heartbeat of that session, however
+// many calls and locks of this process wait for it.
 //
 // A name that is in nobody's record, because its item was never created or has been removed,
 // counts as over after one LeaseDuration of this Session, or a minute if that is longer.

@@ -152,3 +152,23 @@ func TestWhoWaitsForAMemberIsToldThatItsSessionWasClosed(t *testing.T) {
 		w.Expect(waiter.TryLock(w.ctx)).To(MatchError(lockclient.ErrSessionClosed))
 	})
 }
+
+// Somebody has put something that is no lock under the session's name.
+func TestASessionItemThatIsNoLockIsReportedAndNotAskedForInALoop(t *testing.T) {
+	virtually(t, func(w *world) {
+		holder, waiter := w.member("holder"), w.node("waiter")
+		holder.get()
+		done := waiter.waits()
+		w.passWatching(2 * theLease)
+		garbage := key(holder.Session.Name())
+		garbage["some"] = s("thing")
+		holder.crash()
+		_, err := w.admin.PutItem(&dynamodb.PutItemInput{TableName: aws.String(theTable), Item: garbage})
+		w.Expect(err).NotTo(HaveOccurred())
+		waiter.wire.Reset()
+		ended := w.until(2*theLease, func() bool { return len(done) == 1 || len(waiter.wire.Calls()) > 100 })
+		w.Expect(len(waiter.wire.Calls())).To(BeNumerically("<=", 100), "it asks without end")
+		w.Expect(ended).To(BeTrue(), "it waits for ever, and says nothing")
+		w.Expect(<-done).To(MatchError(lockclient.ErrNotALock))
+	})
+}
