@@ -149,6 +149,7 @@ func (w *sessionWatcher) do(ctx context.Context, step sessionStep) error {
 		}
 		return d.requests.read(ctx, l.consistent)
 	})
+	refusal := err
 	failed, refused := conditionFailed(err)
 	switch {
 	case refused && len(failed.Item) > 0:
@@ -170,13 +171,15 @@ func (w *sessionWatcher) do(ctx context.Context, step sessionStep) error {
 	} else {
 		w.watch.saw(found, l, d.jitter)
 	}
-	over := w.watch.over
+	over, stuck := w.watch.over, refused && w.watch.next(l.arrived.Mono) == step
 	w.mu.Unlock()
 	switch {
 	case over:
 		d.log.V(1).Info("a session is over", "session", w.name, "marked", mark && !refused)
 	case found.version.dialect == dialectNone:
 		return d.requests.notASession()
+	case stuck: // what it shows is no reason to refuse the mark
+		return d.requests.failure("mark the session of", refusal)
 	}
 	return nil
 }

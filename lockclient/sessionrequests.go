@@ -54,7 +54,7 @@ func (s *requests) mark(ctx context.Context, watched *version, wall time.Time) e
 	if watched == nil {
 		e.condition = "attribute_not_exists(" + e.name(s.partitionKey) + ")"
 	} else {
-		e.condition = unchanged(e, *watched) + " AND attribute_not_exists(" + e.name(attrReleased) + ")"
+		e.condition = unchanged(e, *watched) // a mark has a version of its own
 	}
 	values := e.bind(2)
 	values[bindVersion], values[bindTTL] = text(number), integer(wall.Add(sessionTTL).Unix())

@@ -3,6 +3,7 @@ package lockclient_test
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"testing"
 	"time"
 
@@ -170,5 +171,46 @@ func TestASessionItemThatIsNoLockIsReportedAndNotAskedForInALoop(t *testing.T) {
 		w.Expect(len(waiter.wire.Calls())).To(BeNumerically("<=", 100), "it asks without end")
 		w.Expect(ended).To(BeTrue(), "it waits for ever, and says nothing")
 		w.Expect(<-done).To(MatchError(lockclient.ErrNotALock))
+	})
+}
+
+// Somebody has written another isReleased into the session's item than lock clients do.
+func TestASessionItemWithAStrangeMarkIsMarkedAllTheSame(t *testing.T) {
+	virtually(t, func(w *world) {
+		holder, waiter := w.member("holder"), w.node("waiter")
+		holder.get()
+		waiter.waits()
+		w.passWatching(2 * theLease)
+		holder.crash()
+		_, err := w.admin.UpdateItem(&dynamodb.UpdateItemInput{
+			TableName: aws.String(theTable), Key: key(holder.Session.Name()),
+			UpdateExpression: aws.String("SET isReleased = :no"), ExpressionAttributeValues: map[string]*dynamodb.AttributeValue{":no": s("0")},
+		})
+		w.Expect(err).NotTo(HaveOccurred())
+		waiter.wire.Reset()
+		w.Expect(w.until(2*theLease, func() bool { return waiter.believes() || len(waiter.wire.Calls()) > 100 })).To(BeTrue())
+		w.Expect(len(waiter.wire.Calls())).To(BeNumerically("<=", 100), "it asks without end")
+	})
+}
+
+// A proxy answers each mark with a refusal.
+func TestAMarkThatIsRefusedForNoReasonIsRepeatedWithPauses(t *testing.T) {
+	virtually(t, func(w *world) {
+		holder, waiter := w.member("holder"), w.node("waiter")
+		holder.get()
+		waiter.waits()
+		w.passWatching(2 * theLease)
+		holder.crash()
+		waiter.wire.SetHook(func(c *wire.Call) wire.Fault {
+			if isMark(c) {
+				return wire.Answer(http.StatusBadRequest, "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException", "The conditional request failed")
+			}
+			return nil
+		})
+		waiter.wire.Reset()
+		w.until(2*theLease, func() bool { return len(waiter.wire.Calls()) > 200 })
+		w.Expect(len(waiter.wire.Calls())).To(BeNumerically("<=", 200), "it asks without end")
+		waiter.wire.SetHook(nil)
+		w.Expect(w.until(theLease, waiter.believes)).To(BeTrue())
 	})
 }
