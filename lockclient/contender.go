@@ -44,11 +44,13 @@ type watch struct {
 	phase       phase
 	announced   bool          // its holder has announced a release
 	announcedAt time.Duration // when that was first seen
-	showedOlder bool          // the last read showed a released record that is older than this one
-	looked      time.Duration // when the latest consistent look that showed this version was sent
-	following   following     // what is known of the session that holds the lock, if one does
-	dead        bool          // known without watching: MaxClockSkew or ReclaimOnRestart says so
-	reserved    bool          // nobody holds it: it was released to an heir, who may take it first
+	// announcements is how many announcements were seen, where the record says so.
+	announcements int64
+	showedOlder   bool          // the last read showed a released record that is older than this one
+	looked        time.Duration // when the latest consistent look that showed this version was sent
+	following     following     // what is known of the session that holds the lock, if one does
+	dead          bool          // known without watching: MaxClockSkew or ReclaimOnRestart says so
+	reserved      bool          // nobody holds it: it was released to an heir, who may take it first
 }
 
 // sighting is when and how a record was seen.
@@ -277,7 +279,8 @@ func (c *contender) newWatch(found *record, was *watch, l sighting) watch {
 		return next
 	}
 	if renewals := found.renewalsSince(was.record); renewals > 0 {
-		next.phase, next.announced, next.announcedAt = was.phase, was.announced, was.announcedAt
+		next.phase, next.announcements = was.phase, was.announcements
+		next.announced, next.announcedAt = was.announced && found.releasing, was.announcedAt
 		next.phase.renewed(l.sent, l.arrived.Mono, renewals)
 		c.sawSameTenure()
 	} else {
@@ -317,8 +320,9 @@ func (c *contender) checkDead(w *watch, at lease.Instant) {
 }
 
 func (w *watch) noteAnnouncement(found *record, arrived time.Duration) {
-	if found.releasing && !w.announced {
+	if found.releasing && (!w.announced || found.announcements > w.announcements) {
 		w.announced, w.announcedAt = true, arrived
+		w.announcements = max(w.announcements, found.announcements)
 	}
 }
 

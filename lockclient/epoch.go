@@ -1,7 +1,6 @@
 package lockclient
 
 import (
-	"context"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,16 +16,13 @@ type epoch struct {
 	keeper  *keeper       // set once the item was created
 	changes *atomic.Int64 // how many members were let go; each heartbeat carries it
 
-	mu        sync.Mutex // guards what follows; never held across a request or another mutex
-	over      bool       // the keeper's tenure has ended
-	members   *member    // a ring; nil: none
-	count     int
-	counted   time.Duration // when changes rose last, on the monotonic clock
-	owing     map[*driver]struct{}
-	freeing   bool // the goroutine that frees what is owed runs
-	telling   bool // a write that tells the waiters of changes is under way,
-	tellAgain bool // and another one should follow
-	announced int  // members whose release was announced
+	mu      sync.Mutex // guards what follows; never held across a request or another mutex
+	over    bool       // the keeper's tenure has ended
+	members *member    // a ring; nil: none
+	count   int
+	owing   map[*driver]struct{}
+	freeing bool // the goroutine that frees what is owed runs
+	telling
 }
 
 // admit begins the tenure of a member; false: the session has ended.
@@ -101,6 +97,7 @@ func (e *epoch) renewed(took time.Duration, err error) {
 	}
 	if err == nil {
 		e.freeOwed()
+		e.endAnnouncement()
 	}
 }
 
@@ -108,58 +105,6 @@ func (e *epoch) renewed(took time.Duration, err error) {
 func (e *epoch) late() {
 	for _, m := range e.all() {
 		m.warn()
-	}
-}
-
-// announces notes that the release of a member was announced.
-func (e *epoch) announces() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.announced++
-}
-
-// letGo notes that a record of a member was freed. The next heartbeat tells the waiters,
-// or a write of its own where they wait for it closely.
-func (e *epoch) letGo(announced bool) {
-	e.changes.Add(1)
-	e.mu.Lock()
-	e.counted = e.session.clock.Monotonic()
-	if announced {
-		e.announced--
-		if e.telling {
-			e.tellAgain = true
-			announced = false
-		}
-		e.telling = true
-	}
-	e.mu.Unlock()
-	if announced {
-		go e.tell()
-	}
-}
-
-// lastCounted is when a member was let go last, on the monotonic clock.
-func (e *epoch) lastCounted() time.Duration {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.counted
-}
-
-// tell writes changes to the session's item. It ends with the announcement where no other
-// member has announced. If it fails, the next heartbeat tells.
-func (e *epoch) tell() {
-	for again := true; again; {
-		e.mu.Lock()
-		last := e.announced <= 0
-		e.mu.Unlock()
-		_, err := ask(context.Background(), e.item, 0, func(ctx context.Context) (struct{}, error) {
-			return struct{}{}, e.item.requests.tell(ctx, e.keeper.fencingToken(), last)
-		})
-		e.mu.Lock()
-		again = e.tellAgain && err == nil && !e.over
-		e.tellAgain = false
-		e.telling = again
-		e.mu.Unlock()
 	}
 }
 

@@ -29,12 +29,18 @@ func (d *driver) wonMember(token int64) (held bool, refused, err error) {
 	m := &member{d: d, e: d.joining, token: token}
 	d.following = nil
 	admitted := m.e.admit(m)
+	var announcer *member
 	if admitted {
-		d.member.Store(m)
+		if was := d.member.Swap(m); was != nil && was.announced {
+			announcer, was.announced = was, false
+		}
 	} else {
 		d.ledger.ended(token)
 	}
 	d.mu.Unlock()
+	if announcer != nil {
+		announcer.e.withdraw() // its release was lost, and the lock was acquired anew
+	}
 	if admitted {
 		if _, admitted = m.age(); admitted {
 			d.log.V(0).Info("tenure begins", "owner", d.identity, "fencingToken", token, "session", m.e.name)

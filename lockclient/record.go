@@ -42,8 +42,10 @@ const (
 	attrSession      = "sessionName"
 	attrSessionLease = "sessionLease" // milliseconds; for waiters who find no session of that name
 
-	// A session's item has this: how many of its locks were let go.
-	attrChanges = "changes"
+	// A session's item has these: how many of its locks were let go, and how often a release
+	// was announced.
+	attrChanges       = "changes"
+	attrAnnouncements = "announcements"
 )
 
 // recordKind tells the records that we write apart.
@@ -57,7 +59,7 @@ const (
 
 var recordAttributes = []string{attrOwner, attrLease, attrVersion, attrReleased, attrData, attrToken, attrOurVersion,
 	attrCount, attrHeartbeat, attrExpires, attrTTL, attrReleasing, attrHeir, attrHeirVersion, attrV010Owner, attrV010Expiry,
-	attrSession, attrSessionLease, attrChanges}
+	attrSession, attrSessionLease, attrChanges, attrAnnouncements}
 
 // releasedMark is the only value of isReleased that any of the clients writes.
 const releasedMark = "1"
@@ -138,6 +140,7 @@ type record struct {
 	count         int64  // heartbeatCount
 	session       string // the name of the session that holds the lock; "": it has its own heartbeat
 	changes       int64  // of a session's item
+	announcements int64  // of a session's item
 	// sessionLease is that session's lease; 0 where it can't be read.
 	sessionLease time.Duration
 	expiresAt    time.Time // the end of the lease on its holder's wall clock
@@ -228,6 +231,7 @@ func (r *record) decodeOurs(attributes map[string]*dynamodb.AttributeValue) {
 	announced, ok := integerOf(attributes[attrReleasing])
 	r.releasing = ok && announced == r.token
 	r.changes, _ = integerOf(attributes[attrChanges])
+	r.announcements, _ = integerOf(attributes[attrAnnouncements])
 	if !r.released() {
 		r.session, _ = stringOf(attributes[attrSession])
 	}

@@ -87,7 +87,7 @@ func prepare(s shape) *expressions {
 	e, _ := prepared.LoadOrStore(s, &expressions{
 		acquiring:  s.acquire(claims{}),
 		renewing:   s.renew(),
-		announcing: announce(),
+		announcing: s.announce(),
 		releasing:  s.release(false),
 		checking:   checking,
 		session:    s.session(),
@@ -316,11 +316,15 @@ func (s *requests) renew(ctx context.Context, token int64, wall time.Time) error
 	return s.update(ctx, s.renewing, values)
 }
 
-func announce() *expression {
+func (s shape) announce() *expression {
 	e := newExpression()
 	e.condition = ours(e)
 	// The value is the tenure's token: nobody has to remove it.
 	e.update = "SET " + e.name(attrReleasing) + " = " + bindToken
+	if s.kind == sessionRecord {
+		// The release of one member may be announced while that of another one is.
+		e.update += " ADD " + e.name(attrAnnouncements) + " " + e.value(integer(1))
+	}
 	return e
 }
 

@@ -201,6 +201,7 @@ func (s *Session) AnnounceClose(ctx context.Context) error {
 	if e == nil {
 		return errNoSession
 	}
+	e.announcesClose()
 	return e.keeper.announce(ctx)
 }
 

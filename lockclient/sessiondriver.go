@@ -166,7 +166,7 @@ func (d *sessionDriver) openNew(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	e := &epoch{name: item.name, session: d, item: item, changes: item.requests.changes, counted: d.clock.Monotonic()}
+	e := &epoch{name: item.name, session: d, item: item, changes: item.requests.changes, telling: telling{counted: d.clock.Monotonic()}}
 	item.epoch = e
 	held, refused, err := item.acquire(ctx, &bid{eager: true})
 	switch {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -212,5 +213,81 @@ func TestAMarkThatIsRefusedForNoReasonIsRepeatedWithPauses(t *testing.T) {
 		w.Expect(len(waiter.wire.Calls())).To(BeNumerically("<=", 200), "it asks without end")
 		waiter.wire.SetHook(nil)
 		w.Expect(w.until(theLease, waiter.believes)).To(BeTrue())
+	})
+}
+
+// A close that was announced is noticed at once, also where a member was let go in between.
+func TestAMembersReleaseDoesNotEndTheAnnouncementOfClose(t *testing.T) {
+	virtually(t, func(w *world) {
+		holder, waiter := w.member("holder"), w.node("waiter")
+		holder.get()
+		other := holder.another("other")
+		w.Expect(other.GetLock()).To(BeTrue())
+		done := waiter.waits()
+		w.passWatching(2*theLease + heartbeat/4)
+		w.Expect(holder.Session.AnnounceClose(w.ctx)).To(Succeed())
+		w.Expect(other.AnnounceRelease(w.ctx)).To(Succeed())
+		w.passWatching(heartbeat)
+		w.Expect(other.RemoveLock()).To(Succeed())
+		w.passWatching(heartbeat + heartbeat/4)
+		w.Expect(holder.Session.Close(w.ctx)).To(Succeed())
+		closed := time.Now()
+		w.Expect(<-done).To(Succeed())
+		w.Expect(time.Since(closed)).To(BeNumerically("<=", 150*time.Millisecond+5*roundTrip))
+	})
+}
+
+// One member has announced its release and stays. The release of another is noticed at once.
+func TestAnAnnouncedReleaseIsNoticedAtOnceBesideOneThatDrainsForLong(t *testing.T) {
+	virtually(t, func(w *world) {
+		holder, waiter := w.member("holder"), w.node("waiter")
+		holder.get()
+		draining := holder.another("draining")
+		w.Expect(draining.GetLock()).To(BeTrue())
+		done := waiter.waits()
+		w.passWatching(2 * theLease)
+		w.Expect(draining.AnnounceRelease(w.ctx)).To(Succeed())
+		w.passWatching(10*time.Minute + heartbeat/4)
+		w.Expect(holder.AnnounceRelease(w.ctx)).To(Succeed())
+		w.passWatching(2 * heartbeat)
+		w.releaseIsNoticedWithin(150*time.Millisecond+5*roundTrip, holder, done)
+	})
+}
+
+// The write that tells of an announced release, and ends the announcement, has failed.
+func TestAnAnnouncementThatCouldNotBeEndedIsEndedLater(t *testing.T) {
+	virtually(t, func(w *world) {
+		holder := w.member("holder")
+		holder.get()
+		w.Expect(holder.AnnounceRelease(w.ctx)).To(Succeed())
+		w.Expect(w.itemOf(holder.Session.Name())).To(HaveKey("isReleasing"))
+		holder.wire.SetHook(func(c *wire.Call) wire.Fault {
+			if c.Kind() == wire.Other && strings.Contains(string(c.Body), holder.Session.Name()) {
+				return wire.Throttle()
+			}
+			return nil
+		})
+		w.Expect(holder.RemoveLock()).To(Succeed())
+		w.pass(theLease)
+		holder.wire.SetHook(nil)
+		w.pass(2 * heartbeat)
+		w.Expect(w.itemOf(holder.Session.Name())).NotTo(HaveKey("isReleasing"), "waiters look closely for ever, for nothing")
+	})
+}
+
+// A release was announced, did not get through, and the lock was acquired anew. Nothing more is to
+// be expected of that announcement.
+func TestAnAnnouncementWhoseReleaseDoesNotComeIsEnded(t *testing.T) {
+	virtually(t, func(w *world) {
+		holder := w.member("holder")
+		holder.get()
+		w.Expect(holder.AnnounceRelease(w.ctx)).To(Succeed())
+		holder.wire.SetHook(wire.Every(wire.Release, wire.Refuse()))
+		ctx, cancel := context.WithTimeout(w.ctx, 100*time.Millisecond)
+		defer cancel()
+		w.Expect(holder.RemoveLockWithContext(ctx)).NotTo(Succeed())
+		holder.get()
+		w.pass(2 * heartbeat)
+		w.Expect(w.itemOf(holder.Session.Name())).NotTo(HaveKey("isReleasing"))
 	})
 }

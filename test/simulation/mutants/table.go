@@ -85,6 +85,7 @@ const (
 	followGo        = "lockclient/follow.go"
 	sessionDriverGo = "lockclient/sessiondriver.go"
 	epochGo         = "lockclient/epoch.go"
+	tellingGo       = "lockclient/telling.go"
 	memberGo        = "lockclient/member.go"
 	sweepGo         = "lockclient/sweep.go"
 
@@ -358,7 +359,7 @@ var mutants = []mutant{
 		"return c.handovers >= changesHandsAfter",
 		"return false"),
 	spec("./lockclient", "TestStories/announced-release", "", "announced releases not noticed", contender,
-		"if found.releasing && !w.announced {",
+		"if found.releasing && (!w.announced || found.announcements > w.announcements) {",
 		"if false {"),
 	spec("./lockclient", "TestAnAnnouncementIsItsAnnouncersOnly", "", "an announcement counts for whoever has written since", record,
 		"if r.bound {\n\t\tr.decodeOurs",
@@ -441,6 +442,15 @@ var mutants = []mutant{
 	spec("./lockclient", "TestASessionItemThatIsNoLockIsReportedAndNotAskedForInALoop", "", "session: something else under its name asked for without end", followGo,
 		"case found.version.dialect == dialectNone:",
 		"case found.version.dialect == dialectNone && false:"),
+	spec("./lockclient", "TestAMembersReleaseDoesNotEndTheAnnouncementOfClose", "", "session: a member's release ends the announcement of Close", tellingGo,
+		"t.announced > 0 || t.closing",
+		"t.announced > 0"),
+	spec("./lockclient", "TestAnAnnouncedReleaseIsNoticedAtOnceBesideOneThatDrainsForLong", "", "session: of announcements only the first is seen", contender,
+		"(!w.announced || found.announcements > w.announcements)",
+		"!w.announced"),
+	spec("./lockclient", "TestAnAnnouncementThatCouldNotBeEndedIsEndedLater", "", "session: an announcement that could not be ended stays", tellingGo,
+		"if e.announcing && !e.expectsMore() && !e.underWay {",
+		"if e.announcing && !e.expectsMore() && e.underWay {"),
 	spec("./lockclient", "TestThousandsOfWaitersShareOneLookAHeartbeatForEachSession", "", "session: each waiter looks for itself", followGo,
 		"w.known[key].Value(); known != nil {",
 		"w.known[key].Value(); known != nil && false {"),
