@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"math"
 	"slices"
+	"sort"
 )
 
 // seat is one replica as the assignment sees it: its name in the group, and how large its part is.
@@ -30,19 +31,32 @@ const nobody = -1
 //
 // shards must be sorted, without duplicates.
 func assign(shards []string, seats []seat, most int) []int {
+	return assignRest(shards, seats, most, nil)
+}
+
+// assignRest is assign where some shards are led already: leads is for each shard the index of the
+// seat that leads it, or nobody; nil: nobody leads any. A seat keeps what it leads, as far as its
+// share allows. Only the rest is assigned. So no seat gives a shard away and gets another one for
+// it. A seat that has to give some away keeps those that it ranks best.
+//
+// The result does not change while the seats take over what they were assigned.
+func assignRest(shards []string, seats []seat, most int, leads []int) []int {
 	owners := make([]int, len(shards))
 	for i := range owners {
 		owners[i] = nobody
 	}
 	room := roomOf(len(shards), seats, most)
-	bids := make(bids, 0, len(seats))
+	all := make(bids, len(seats))
 	for i, s := range seats {
-		if b := newBid(i, s, shards); !room.full(i) {
-			bids = append(bids, b)
-		}
+		all[i] = newBid(i, s, shards)
 	}
+	left := len(shards)
+	if leads != nil && left > 0 {
+		left -= all.keep(owners, leads, room)
+	}
+	bids := slices.DeleteFunc(all, func(b *bid) bool { return room.full(b.seat) })
 	heap.Init(&bids)
-	for left := len(shards); left > 0 && len(bids) > 0; {
+	for left > 0 && len(bids) > 0 {
 		best := bids[0]
 		if shard := best.shard(); owners[shard] == nobody && !room.full(best.seat) {
 			owners[shard] = best.seat
@@ -57,6 +71,41 @@ func assign(shards []string, seats []seat, most int) []int {
 		heap.Fix(&bids, 0)
 	}
 	return owners
+}
+
+// keep has each seat keep of what it leads as much as its share allows, and returns how many shards
+// that are. One more than its share rounded down is kept only by as many seats as there are such
+// shards.
+func (all bids) keep(owners, leads []int, room *room) (kept int) {
+	var more bids
+	for _, b := range all {
+		for {
+			if leads[b.shard()] == b.seat {
+				if room.certain[b.seat] == 0 {
+					more = append(more, b) // for the shard that it bids for now
+					break
+				}
+				owners[b.shard()] = b.seat
+				room.take(b.seat)
+				kept++
+			}
+			if !b.next() {
+				break
+			}
+		}
+	}
+	sort.Sort(more)
+	for _, b := range more {
+		if !room.full(b.seat) {
+			owners[b.shard()] = b.seat
+			room.take(b.seat)
+			kept++
+		}
+	}
+	for _, b := range all {
+		b.first()
+	}
+	return kept
 }
 
 // room is how many shards each seat may still get: its share rounded down for certain, and one more
@@ -153,10 +202,16 @@ func newBid(i int, s seat, shards []string) *bid {
 		}
 		return x.shard - y.shard
 	})
-	if len(shards) > 0 {
+	b.first()
+	return b
+}
+
+// first goes back to the shard that the seat likes best.
+func (b *bid) first() {
+	b.rank = 0
+	if len(b.ranked) > 0 {
 		b.appraise()
 	}
-	return b
 }
 
 func (b *bid) shard() int { return b.ranked[b.rank].shard }

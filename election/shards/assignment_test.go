@@ -188,6 +188,80 @@ func TestASemaphoreHasAsManyLeadersAsSlots(t *testing.T) {
 	}
 }
 
+// led are random leaders of the shards, most of them, as seats with a limit may have them.
+func led(random *rand.Rand, shards, seats, most int) []int {
+	leads, room := make([]int, shards), make([]int, seats)
+	for i := range leads {
+		leads[i] = nobody
+		if k := random.IntN(seats); room[k] < most && random.IntN(5) > 0 {
+			leads[i] = k
+			room[k]++
+		}
+	}
+	return leads
+}
+
+func TestNobodyGivesAShardAwayAndGetsAnother(t *testing.T) {
+	holds(t, func(seed uint64, n uint8, m uint8, most uint8, weights [8]uint8) bool {
+		shards, seats, most := shardNames(1+int(n)), equalSeats(seed, 1+int(m)%8), 1+most%20
+		for i := range seats {
+			seats[i].weight = 1 + int(weights[i])%3
+		}
+		leads := led(rand.New(rand.NewPCG(seed, 9)), len(shards), len(seats), int(most))
+		owners := assignRest(shards, seats, int(most), leads)
+		gave, got := make([]bool, len(seats)), make([]bool, len(seats))
+		for i := range shards {
+			if leads[i] != owners[i] && leads[i] != nobody {
+				gave[leads[i]] = true
+			}
+			if leads[i] != owners[i] && owners[i] != nobody {
+				got[owners[i]] = true
+			}
+		}
+		each, without := tally(owners, len(seats))
+		for i := range seats {
+			if gave[i] && got[i] {
+				return false
+			}
+		}
+		return slices.Max(each) <= int(most) && without == max(len(shards)-int(most)*len(seats), 0)
+	}, 500)
+}
+
+// What is led has nothing to say in how large the parts are.
+func TestWhoLeadsChangesNobodysShare(t *testing.T) {
+	holds(t, func(seed uint64, n uint16, m uint8) bool {
+		shards, seats := shardNames(1+int(n)%300), equalSeats(seed, 1+int(m)%12)
+		each, without := tally(assignRest(shards, seats, 0, led(rand.New(rand.NewPCG(seed, 9)), len(shards), len(seats), len(shards))), len(seats))
+		return without == 0 && slices.Max(each)-slices.Min(each) <= 1
+	}, 300)
+}
+
+// Replicas write what they lead one after the other, and late. None of these steps may change what
+// the others are about to do.
+func TestTheAssignmentStaysWhileItIsCarriedOut(t *testing.T) {
+	holds(t, func(seed uint64, n uint8, m uint8, most uint8) bool {
+		random := rand.New(rand.NewPCG(seed, 9))
+		shards, seats, most := shardNames(1+int(n)), equalSeats(seed, 1+int(m)%8), 1+most%40
+		leads := led(random, len(shards), len(seats), int(most))
+		owners := assignRest(shards, seats, int(most), leads)
+		for _, i := range random.Perm(len(shards)) {
+			if leads[i] == owners[i] {
+				continue
+			}
+			if leads[i] != nobody && random.IntN(2) == 0 {
+				leads[i] = nobody // given away, and not led yet
+			} else {
+				leads[i] = owners[i]
+			}
+			if !slices.Equal(assignRest(shards, seats, int(most), leads), owners) {
+				return false
+			}
+		}
+		return true
+	}, 60)
+}
+
 func TestNoSeatsAndNoShardsAreNoTrouble(t *testing.T) {
 	if owners := assign(shardNames(2), nil, 0); !slices.Equal(owners, []int{nobody, nobody}) {
 		t.Errorf("without seats: %v", owners)

@@ -34,6 +34,7 @@ const (
 	attrPlan     = "plan"
 	attrPeriod   = "heartbeatPeriod" // milliseconds
 	attrLeaving  = "leaving"
+	attrLeads    = "leads" // a bit for each shard of the plan, sorted; only where there is a limit
 
 	// Of a handover.
 	attrMoving   = "moving"
@@ -75,6 +76,7 @@ type member struct {
 	plan     string        // of which shards it computes the assignment
 	period   time.Duration // it reads the item once in this time
 	leaving  bool          // it wants no more shards, and hands over those that it leads
+	leads    string        // the shards that it leads, as marksOf says it; "": none, or MaxPerReplica is 0
 }
 
 // roster is the group's item, as it was read.
@@ -326,6 +328,9 @@ func (m *member) encode() *dynamodb.AttributeValue {
 	if m.leaving {
 		entry[attrLeaving] = &dynamodb.AttributeValue{BOOL: aws.Bool(true)}
 	}
+	if m.leads != "" {
+		entry[attrLeads] = &dynamodb.AttributeValue{B: []byte(m.leads)}
+	}
 	return &dynamodb.AttributeValue{M: entry}
 }
 
@@ -367,6 +372,9 @@ func decodeMember(entry map[string]*dynamodb.AttributeValue) member {
 		m.period = time.Duration(min(max(ms, 0), time.Hour.Milliseconds())) * time.Millisecond
 	}
 	m.leaving = entry[attrLeaving] != nil && aws.BoolValue(entry[attrLeaving].BOOL)
+	if v := entry[attrLeads]; v != nil {
+		m.leads = string(v.B)
+	}
 	return m
 }
 

@@ -29,10 +29,11 @@ type Config struct {
 	// Count is the number of shards, which are then named "0" to Count-1.
 	Count int
 
-	// MaxPerReplica is the most shards that one replica leads, the same for all replicas. Shards
-	// that no replica has room for are led by nobody. 1 makes a semaphore of the shards: Count
-	// slots, each held by one replica. While shards change places, a replica may lead a new one
-	// for about a heartbeat before it has let the old one go. 0: no limit.
+	// MaxPerReplica is the most shards that one replica leads, the same for all replicas. The works
+	// of more than so many never run at once in this replica, also not while some of them still
+	// return. Shards that no replica has room for are led by nobody. 1 makes a semaphore of the
+	// shards: Count slots, each held by one replica. With a limit, replicas keep what they lead as
+	// far as their parts allow, and Assignment says so. 0: no limit.
 	MaxPerReplica int
 
 	// Weight is the size of this replica's part beside the others': one of weight 2 leads twice as

@@ -77,6 +77,7 @@ type run struct {
 	surplus   []*shard          // those that are led and belong to others
 	draining  map[*shard]bool
 	leading   int  // how many are led
+	taken     int  // how many are not wanted only: being acquired, led or let go
 	telling   bool // the metrics are about to be told how many
 	attempts  int  // requests in flight
 	releases  int
@@ -216,7 +217,7 @@ func (r *run) decide() (acts []func(), pause time.Duration, over bool) {
 		r.releases++
 		acts = append(acts, func() { r.release(s) })
 	}
-	for len(r.ready) > 0 && r.attempts < inFlight {
+	for len(r.ready) > 0 && r.attempts < inFlight && r.hasRoom() {
 		s := r.ready[0]
 		r.ready = r.ready[1:]
 		s.queued = false

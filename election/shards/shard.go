@@ -28,6 +28,7 @@ type shard struct {
 	name  string
 	stage stage
 	mine  bool // it belongs to this replica, by the latest view
+	led   bool // this replica has led it since it belongs to it
 	// It belongs to one who has joined just now and does not serve yet, and was on its way here:
 	// this replica leads it until then.
 	standIn bool
@@ -44,6 +45,21 @@ type shard struct {
 	again  bool          // its release has failed, and is due again
 	rest   time.Duration // before it is led again, where its work returned by itself
 }
+
+// turn has a shard stand somewhere else. Called with mu held.
+func (r *run) turn(s *shard, to stage) {
+	if s.stage == wanted && to != wanted {
+		r.taken++
+	}
+	if s.stage != wanted && to == wanted {
+		r.taken--
+	}
+	s.stage = to
+}
+
+// hasRoom is whether one more attempt may win. What is not released yet counts, so that no more
+// than MaxPerReplica works run at any time. Called with mu held.
+func (r *run) hasRoom() bool { return r.most == 0 || r.taken < r.most }
 
 // waits is whether this replica would lead the shard if it were free.
 func (s *shard) waits() bool { return s != nil && s.stage == wanted && (s.mine || s.standIn) }
@@ -68,6 +84,7 @@ func (r *run) replan() {
 	}
 	r.surplus = nil
 	for _, s := range r.shards {
+		s.led = s.mine && (s.led || s.stage == leading)
 		switch {
 		case s.mine:
 			s.standIn = false
@@ -135,13 +152,13 @@ func (r *run) drop(s *shard) {
 		return
 	}
 	// An attempt that had no answer may have won.
-	s.stage = releasing
+	r.turn(s, releasing)
 	r.toRelease = append(r.toRelease, s)
 }
 
 // tries returns one attempt at a shard. Called with mu held.
 func (r *run) tries(s *shard) func() {
-	s.stage = acquiring
+	r.turn(s, acquiring)
 	r.attempts++
 	if s.lock == nil {
 		s.lock = r.source.lock(r.group.lockName(s.name), false)
@@ -164,7 +181,7 @@ func (r *run) tries(s *shard) func() {
 
 // attempted takes in how an attempt ended. Called with mu held.
 func (r *run) attempted(s *shard, held bool, err error) {
-	s.stage = wanted
+	r.turn(s, wanted)
 	if held {
 		s.failed, s.eager, s.polls = 0, false, false
 		r.begin(s)
@@ -210,11 +227,12 @@ func (r *run) begin(s *shard) {
 		}
 	}
 	if t == nil {
-		s.stage = releasing
+		r.turn(s, releasing)
 		r.toRelease = append(r.toRelease, s)
 		return
 	}
-	s.stage, s.term = leading, t
+	r.turn(s, leading)
+	s.term, s.led = t, s.mine
 	r.leading++
 	if !s.mine {
 		s.standIn = false
@@ -231,7 +249,7 @@ func (r *run) end(s *shard, cause error) {
 	if s.stage != leading {
 		return
 	}
-	s.stage = draining
+	r.turn(s, draining)
 	s.term.ended = lease.Now(r.clock)
 	r.draining[s] = true
 	r.leading--
@@ -275,7 +293,8 @@ func (r *run) returned(s *shard) {
 	if s.term.overdue {
 		r.log(0, msgOverdueEnded, "shard", s.name)
 	}
-	s.stage, s.gone = releasing, r.uptime()
+	r.turn(s, releasing)
+	s.gone = r.uptime()
 	r.toRelease = append(r.toRelease, s)
 	nudge(r.kicked)
 }
@@ -320,7 +339,8 @@ func (r *run) released(s *shard, err error) {
 			rest = r.Heartbeat // its lease ran late; the next one should not begin at once
 		}
 	}
-	s.term, s.lock, s.failed, s.stage, s.since = nil, nil, 0, wanted, now
+	r.turn(s, wanted)
+	s.term, s.lock, s.failed, s.since = nil, nil, 0, now
 	switch {
 	case !s.mine || r.state != serving:
 		delete(r.shards, s.name)

@@ -44,6 +44,7 @@ type player struct {
 	standing      bool          // paused or suspended
 	upset         time.Duration // until when it last stood, or when its wall clock was set
 	cutOut, cutIn bool
+	works         int            // begun, and OnStopped was not called
 	sent          map[string]int // requests, by what they are
 	jitters       int
 }
@@ -230,6 +231,9 @@ func (p *player) work(ctx context.Context, shard string) {
 	}
 	s.reigns[shard] = append(all, r)
 	s.open = append(s.open, r)
+	if p.works++; s.plan.most > 0 && p.works > s.plan.most {
+		s.violateLocked(withinLimit, "%v leads %s while %d of its works are under way, and %d may be", p, shard, p.works, s.plan.most)
+	}
 	s.mu.Unlock()
 	for _, other := range open {
 		if other.isBelieved() {
@@ -256,6 +260,7 @@ func (p *player) stopped(shard string) {
 				s.violateLocked(callbackOrder, "%v: OnStopped of %s; the work has returned %v, OnStopped was called before %v", p, shard, r.returned >= 0, r.stopped)
 			}
 			r.stopped = true
+			p.works--
 			return
 		}
 	}

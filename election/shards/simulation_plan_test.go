@@ -275,6 +275,7 @@ func (s *simulation) move() {
 	s.settle("after a change", 3*theLease)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.noSwaps(began)
 	for shard, all := range s.reigns {
 		for i, r := range all {
 			if i == 0 || all[i-1].returned < began { // nobody had room for it
@@ -286,6 +287,30 @@ func (s *simulation) move() {
 			if gap > longestGap {
 				s.violateLocked(movesInTime, "%s was without a leader for %v, from %v on", shard, gap, all[i-1].returned)
 			}
+		}
+	}
+}
+
+// noSwaps looks whether a replica has both given shards away and got some, in a group with a limit.
+// Called with mu held.
+func (s *simulation) noSwaps(since time.Duration) {
+	gave, got := map[*player]string{}, map[*player]string{}
+	for shard, all := range s.reigns {
+		last := all[len(all)-1]
+		if last.began < since {
+			if last.returned >= since {
+				gave[last.player] = shard
+			}
+			continue
+		}
+		got[last.player] = shard
+		if len(all) > 1 && all[len(all)-2].returned >= since {
+			gave[all[len(all)-2].player] = shard
+		}
+	}
+	for p, shard := range gave {
+		if s.plan.most > 0 && !p.leaving && got[p] != "" {
+			s.violateLocked(noSwap, "%v has given %s away, and leads %s instead", p, shard, got[p])
 		}
 	}
 }

@@ -51,6 +51,8 @@ const (
 	tokensRise      = "tokens-rise"       // each leader of a shard has a higher fencing token than all before
 	callbackOrder   = "callback-order"    // OnStarted and OnStopped of a shard by turns, the second when the first has returned
 	workThenRelease = "work-then-release" // no lock is released while its work goes on
+	withinLimit     = "within-limit"      // no replica has more than MaxPerReplica works under way
+	noSwap          = "no-swap"           // with a limit, no replica gives a shard away and gets another for it
 	runGoesOn       = "run-goes-on"       // no fault ends a Run
 	ledAgain        = "led-again"         // after the faults each shard is led, by one who should, within a bound
 	comesToRest     = "comes-to-rest"     // and then none moves

@@ -114,7 +114,7 @@ func (r *run) join(h *household) error {
 func (r *run) entry(leaves bool) member {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return member{identity: r.source.identity(), weight: r.weight, plan: r.plan, period: r.Heartbeat, leaving: leaves}
+	return member{identity: r.source.identity(), weight: r.weight, plan: r.plan, period: r.Heartbeat, leaving: leaves, leads: r.leads()}
 }
 
 // writeEntry writes this member's entry where it has changed.

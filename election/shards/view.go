@@ -10,12 +10,13 @@ import (
 
 // view is who should lead what, as one replica computes it.
 type view struct {
-	key        string   // what it was computed from
-	names      []string // of the shards, sorted
-	owners     []int    // of each shard, an index of ids, or nobody
-	ids        []string // of the members that take part, sorted
-	identities []string // of the same
-	self       int      // this replica's index
+	key        string            // what it was computed from,
+	keeps      map[string]string // and what the members said that they lead
+	names      []string          // of the shards, sorted
+	owners     []int             // of each shard, an index of ids, or nobody
+	ids        []string          // of the members that take part, sorted
+	identities []string          // of the same
+	self       int               // this replica's index
 }
 
 // owner returns the id of the member that a shard belongs to; "" if there is none. A nil view knows
@@ -50,7 +51,7 @@ func (v *view) part() []int {
 
 // newView computes the assignment among those members that take part.
 func newView(key string, names []string, most int, members map[string]member, self string) *view {
-	v := &view{key: key, names: names, self: nobody - 1}
+	v := &view{key: key, keeps: keepsOf(members), names: names, self: nobody - 1}
 	for id := range members {
 		v.ids = append(v.ids, id)
 	}
@@ -63,11 +64,11 @@ func newView(key string, names []string, most int, members map[string]member, se
 			v.self = i
 		}
 	}
-	v.owners = assign(names, seats, most)
+	v.owners = assignRest(names, seats, most, leadsOf(len(names), v.ids, members))
 	return v
 }
 
-// keyOf says what an assignment depends on.
+// keyOf says what an assignment depends on, besides keepsOf.
 func keyOf(plan string, members map[string]member) string {
 	lines := make([]string, 0, len(members)+1)
 	for id, m := range members {
@@ -104,7 +105,7 @@ func (r *run) review() {
 		return
 	}
 	key := keyOf(plan, part)
-	if old != nil && old.key == key {
+	if old.isOf(key, keepsOf(part)) {
 		return
 	}
 	v := newView(key, names, r.most, part, id)
@@ -117,6 +118,10 @@ func (r *run) review() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.state != serving || r.id != id {
+		return
+	}
+	if old != nil && v.sameAs(old) {
+		r.view = v
 		return
 	}
 	r.before, r.view = before, v

@@ -144,6 +144,7 @@ type node struct {
 	cancel  context.CancelFunc
 	result  chan error
 	drain   time.Duration // how long its works take to return
+	working int           // works that OnStopped was not called for; guarded by the world's mu
 	ended   bool
 	dead    bool // its process is gone, and does nothing
 }
@@ -221,6 +222,9 @@ func (n *node) work(ctx context.Context, shard string) {
 	}
 	w.leading[shard], w.tokens[shard] = s, term.FencingToken
 	w.led[shard] = append(w.led[shard], s)
+	if n.working++; n.Replica.most > 0 && n.working > n.Replica.most {
+		w.faults = append(w.faults, fmt.Sprintf("at %v %s began to lead %s, its work number %d of %d at most", now, n.name, shard, n.working, n.Replica.most))
+	}
 	w.mu.Unlock()
 	<-ctx.Done()
 	if n.drain > 0 {
@@ -241,6 +245,7 @@ func (n *node) stopped(shard string) {
 				w.faults = append(w.faults, fmt.Sprintf("OnStopped of %s by %s at %v: the work returned at %v, OnStopped came at %v", shard, n.name, w.now(), s.until, s.stop))
 			}
 			s.stop = w.now()
+			n.working--
 			return
 		}
 	}

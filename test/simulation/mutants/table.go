@@ -94,6 +94,7 @@ const (
 	shardGuard = "election/shards/guard.go"
 	shardView  = "election/shards/view.go"
 	shardRun   = "election/shards/run.go"
+	shardKept  = "election/shards/kept.go"
 	handoverGo = "election/shards/handover.go"
 
 	release    = "lockclient/release.go"
@@ -559,6 +560,15 @@ var mutants = []mutant{
 	{name: "shards: handovers are not read closely", test: shardSeeds, changes: []change{
 		{handoverGo, "\t\t\treturn slices.Sorted(maps.Keys(r.movers))\n\t\t}\n\t}\n\tclear(r.movers)", "\t\t\t_ = slices.Sorted(maps.Keys(r.movers))\n\t\t}\n\t}\n\tclear(r.movers)"},
 	}},
+	{name: "shards: a replica leads more than MaxPerReplica", test: shardSeeds, changes: []change{
+		{shardGo, "return r.most == 0 || r.taken < r.most }", "return r.most == 0 || r.taken < r.most+1 }"},
+	}},
+	{name: "shards: the works that still return are not counted", test: shardSeeds, changes: []change{
+		{shardGo, "return r.most == 0 || r.taken < r.most }", "return r.most == 0 || r.leading+r.attempts < r.most }"},
+	}},
+	spec("./election/shards", "TestAJoinWhereSlotsAreFreeMovesNone", "", "shards: a replica with a limit gives one shard away for another", shardKept,
+		"known && s.mine && s.led {",
+		"known && s.mine && s.led && i < 0 {"),
 	spec("./election/shards", "TestAnAttemptThatWasDueDoesNotReleaseAShardTwice", "", "shards: an attempt that was due releases once more", shardGo,
 		"case s.stage == releasing && s.again:",
 		"case s.stage == releasing:"),
