@@ -95,6 +95,7 @@ const (
 	shardView  = "election/shards/view.go"
 	shardRun   = "election/shards/run.go"
 	shardKept  = "election/shards/kept.go"
+	stewardGo  = "election/shards/steward.go"
 	handoverGo = "election/shards/handover.go"
 
 	release    = "lockclient/release.go"
@@ -569,6 +570,12 @@ var mutants = []mutant{
 	spec("./election/shards", "TestAJoinWhereSlotsAreFreeMovesNone", "", "shards: a replica with a limit gives one shard away for another", shardKept,
 		"known && s.mine && s.led {",
 		"known && s.mine && s.led && i < 0 {"),
+	spec("./election/shards", "TestThoseWhoDoNotWatchADeadMemberHearOfItsDeathAtOnce", "", "shards: the dead are not read closely", stewardGo,
+		"closely = closely || now-since < 2*r.Lease",
+		"closely = closely || now-since < 0*r.Lease"),
+	spec("./election/shards", "TestASuspicionThatStaysCostsLittle", "", "shards: a suspicion is read closely for ever", stewardGo,
+		"closely = closely || now-since < 2*r.Lease",
+		"closely = closely || now >= since"),
 	spec("./election/shards", "TestAnAttemptThatWasDueDoesNotReleaseAShardTwice", "", "shards: an attempt that was due releases once more", shardGo,
 		"case s.stage == releasing && s.again:",
 		"case s.stage == releasing:"),
