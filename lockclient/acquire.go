@@ -104,7 +104,7 @@ func (d *driver) wait(ctx context.Context, step func(context.Context) (bool, err
 			failures++
 			pause = d.pauseAfter(failures, err, 2*d.poll)
 			d.share(err, pause)
-			d.log.V(1).Info("poll failed, will retry", "failures", failures, "pause", pause, "error", err.Error())
+			d.log.V(1).Info("poll failed, will retry", "failures", failures, "pause", pause, "error", oneLine(err))
 		}
 		last = err
 		if !lease.SleepUntil(ctx, d.clock, pause, removed) {

@@ -147,7 +147,7 @@ func (e *requestError) Error() string {
 		fmt.Fprintf(&b, ": %s", e.remedy)
 	}
 	if e.cause != nil {
-		fmt.Fprintf(&b, ": %s", strings.ReplaceAll(e.cause.Error(), "\n", " "))
+		b.WriteString(": " + oneLine(e.cause))
 	}
 	return b.String()
 }
@@ -165,6 +165,22 @@ func (e *requestError) Unwrap() []error {
 // Permanent reports whether retrying can't help. Packages that know this one only
 // through an interface look for this method.
 func (e *requestError) Permanent() bool { return e.permanent }
+
+// brief is err with a text of one line, for the end of a message. err stays in the chain.
+func brief(err error) error { return briefError{err} }
+
+type briefError struct{ error }
+
+func (e briefError) Error() string { return oneLine(e.error) }
+
+func (e briefError) Unwrap() error { return e.error }
+
+// oneLine is the text of err in one line, without the items that the SDK prints after a failed
+// condition. They are long, and have the Data of the lock or the caller's own attributes in them.
+func oneLine(err error) string {
+	text, _, _ := strings.Cut(err.Error(), "\n{")
+	return strings.Join(strings.Fields(text), " ")
+}
 
 // clientPanic is a request in which the DynamoDB client panicked, as a mock without the
 // method does.

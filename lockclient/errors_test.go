@@ -3,6 +3,7 @@ package lockclient
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go/aws"
@@ -73,5 +74,35 @@ func TestOnlyAnAnswerThatSaysWhatHappenedIsOne(t *testing.T) {
 		if got := wasAnswered(c.err); got != c.answered {
 			t.Errorf("%v: wasAnswered is %v", c.err, got)
 		}
+	}
+}
+
+// A log line has room for what happened, not for the item that the SDK prints with it, which has
+// the lock's Data or the caller's attributes in it.
+func TestALostLockIsReportedInOneLineWithoutTheItem(t *testing.T) {
+	item := map[string]*dynamodb.AttributeValue{"secret": {S: aws.String("the caller's")}, FenceAttribute: {N: aws.String("9")}}
+	refused := &dynamodb.ConditionalCheckFailedException{Message_: aws.String("The conditional request failed"), Item: item}
+	cancelled := &dynamodb.TransactionCanceledException{CancellationReasons: []*dynamodb.CancellationReason{
+		{Code: aws.String("ConditionalCheckFailed"), Item: item},
+	}}
+	unreachable := awserr.New("RequestError", "send request failed", errors.New("dial tcp: refused"))
+	stamped := &dynamodb.UpdateItemInput{ExpressionAttributeValues: map[string]*dynamodb.AttributeValue{stampValue: {N: aws.String("3")}}}
+	expiring := &tenure{rules: &rules{name: "orders"}, fault: unreachable}
+	for name, c := range map[string]struct{ err, cause error }{
+		"heartbeat":   {lostTo("orders", decodeRecord(nil), refused), refused},
+		"transaction": {TransactionError(cancelled, 0), cancelled},
+		"stamp":       {StampError(refused, stamped), refused},
+		"lease":       {expiring.expired(), unreachable},
+	} {
+		text := c.err.Error()
+		if strings.ContainsAny(text, "\n{") || strings.Contains(text, "secret") {
+			t.Errorf("%s: %s", name, text)
+		}
+		if !errors.Is(c.err, c.cause) {
+			t.Errorf("%s: the cause is not in the chain of: %s", name, text)
+		}
+	}
+	if text := expiring.expired().Error(); !strings.Contains(text, "dial tcp: refused") {
+		t.Errorf("the reason is not in: %s", text)
 	}
 }

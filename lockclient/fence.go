@@ -113,7 +113,7 @@ func (t *transaction) run(ctx context.Context) (*dynamodb.TransactWriteItemsOutp
 		}
 		t.left = t.left || t.unknown || statusOf(err) > 0
 		last = err
-		d.log.V(1).Info("fenced transaction failed, will retry", "failures", failures+1, "error", err.Error())
+		d.log.V(1).Info("fenced transaction failed, will retry", "failures", failures+1, "error", oneLine(err))
 	}
 }
 
@@ -147,7 +147,7 @@ func (t *transaction) finalError(err error) error {
 	case dynamodb.ErrCodeTransactionCanceledException:
 		return t.withOutcome(err) // an earlier attempt may still arrive, and find the caller's own conditions met
 	case dynamodb.ErrCodeResourceNotFoundException:
-		return t.withOutcome(fmt.Errorf("lockclient: transaction guarded by lock %q: a table that it names does not exist: %w", t.k.driver().name, err))
+		return t.withOutcome(fmt.Errorf("lockclient: transaction guarded by lock %q: a table that it names does not exist: %w", t.k.driver().name, brief(err)))
 	}
 	if failure := t.k.driver().requests.transactionFailure(err); isPermanent(failure) {
 		return t.withOutcome(failure)
@@ -162,7 +162,7 @@ func (t *transaction) reasonToStop(last error) error {
 	held, why := t.k.holds()
 	switch {
 	case passed > tokenMemory:
-		return t.withOutcome(fmt.Errorf("lockclient: transaction guarded by lock %q: repeated for %v without success, the last answer: %w", t.k.driver().name, passed.Round(time.Second), last))
+		return t.withOutcome(fmt.Errorf("lockclient: transaction guarded by lock %q: repeated for %v without success, the last answer: %w", t.k.driver().name, passed.Round(time.Second), brief(last)))
 	case held:
 		return nil
 	case why == nil:
@@ -173,9 +173,9 @@ func (t *transaction) reasonToStop(last error) error {
 	}
 	switch {
 	case !t.left:
-		return fmt.Errorf("%w (the transaction's last answer: %w)", why, last)
+		return fmt.Errorf("%w (the transaction's last answer: %w)", why, brief(last))
 	case passed-t.ended > t.k.driver().Lease:
-		return fmt.Errorf("%w: %s (last answer: %w)", ErrOutcomeUnknown, why, last) // why is not wrapped: ErrLockLost would say that nothing was written
+		return fmt.Errorf("%w: %s (last answer: %w)", ErrOutcomeUnknown, why, brief(last)) // why is not wrapped: ErrLockLost would say that nothing was written
 	}
 	// A refusal does not tell what became of a copy of the request. The next answer does: if
 	// one was carried out, it is a success, and else the lock's condition fails for all.
@@ -195,10 +195,10 @@ func TransactionError(err error, check int) error {
 	}
 	found := decodeRecord(reason.Item)
 	if found.version.dialect != dialectAWS {
-		return fmt.Errorf("%w: the transaction was refused: %w", ErrLockLost, err)
+		return fmt.Errorf("%w: the transaction was refused: %w", ErrLockLost, brief(err))
 	}
 	return fmt.Errorf("%w: the transaction was refused; the record is %q's (fencing token %d): %w",
-		ErrLockLost, found.item.Owner, found.item.FencingToken, err)
+		ErrLockLost, found.item.Owner, found.item.FencingToken, brief(err))
 }
 
 // cancellationReason is the reason at place i of a cancelled transaction, or nil.

@@ -239,7 +239,7 @@ func (k *keeper) report(took time.Duration, fault, ended bool, err error) {
 	case err == nil:
 		k.d.log.V(1).Info("heartbeat", "fencingToken", k.tenure.token, "took", took)
 	case fault:
-		k.d.log.V(1).Info("heartbeat failed, will retry", "fencingToken", k.tenure.token, "error", err.Error())
+		k.d.log.V(1).Info("heartbeat failed, will retry", "fencingToken", k.tenure.token, "error", oneLine(err))
 	default: // it was reported when it was overdue
 		return
 	}
@@ -316,7 +316,7 @@ func (e ending) finish() {
 
 func (k *keeper) reportEnd(why error) {
 	if why != nil {
-		k.d.log.V(0).Info("tenure lost", "fencingToken", k.tenure.token, "why", why.Error())
+		k.d.log.V(0).Info("tenure lost", "fencingToken", k.tenure.token, "why", oneLine(why))
 	} else {
 		k.d.log.V(0).Info("tenure ends", "fencingToken", k.tenure.token)
 	}

@@ -100,7 +100,7 @@ func (m *member) end(why error) bool {
 
 func (m *member) reportEnd(why error) {
 	if why != nil {
-		m.d.log.V(0).Info("tenure lost", "fencingToken", m.token, "why", why.Error())
+		m.d.log.V(0).Info("tenure lost", "fencingToken", m.token, "why", oneLine(why))
 	} else {
 		m.d.log.V(0).Info("tenure ends", "fencingToken", m.token)
 	}

@@ -33,7 +33,7 @@ func (d *driver) removeLock(ctx context.Context, heir string) error {
 		if isPermanent(err) || !d.sleep(ctx, d.pauseAfter(failures, err, d.Heartbeat)) {
 			return err
 		}
-		d.log.V(1).Info("release failed, will retry", "failures", failures, "error", err.Error())
+		d.log.V(1).Info("release failed, will retry", "failures", failures, "error", oneLine(err))
 	}
 }
 
@@ -97,6 +97,6 @@ func (d *driver) freeUnanswered() {
 	ctx, cancel := lease.WithTimeout(context.Background(), d.clock, d.parting(), errNoAnswer)
 	defer cancel()
 	if err := d.release(ctx, ""); err != nil {
-		d.log.V(1).Info("an unanswered acquire could not be freed; it will run out", "error", err.Error())
+		d.log.V(1).Info("an unanswered acquire could not be freed; it will run out", "error", oneLine(err))
 	}
 }

@@ -82,7 +82,7 @@ func StampError(err error, stamped *dynamodb.UpdateItemInput) error {
 	if !ok || !found || theirs <= ours {
 		return nil
 	}
-	return fmt.Errorf("%w: the item was stamped by a later tenure (fencing token %d, ours is %d): %w", ErrLockLost, theirs, ours, err)
+	return fmt.Errorf("%w: the item was stamped by a later tenure (fencing token %d, ours is %d): %w", ErrLockLost, theirs, ours, brief(err))
 }
 
 // withAssignment adds an assignment to an update expression, whose SET clause may

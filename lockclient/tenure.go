@@ -298,7 +298,7 @@ func (t *tenure) expired() error {
 	case t.stopped:
 		return fmt.Errorf("%w: lock %q ran out after StopHeartbeat", ErrLeaseExpired, t.rules.name)
 	case t.fault != nil:
-		return fmt.Errorf("%w: lock %q: %d heartbeats failed within %v, the last: %w", ErrLeaseExpired, t.rules.name, t.failures, t.rules.Window, t.fault)
+		return fmt.Errorf("%w: lock %q: %d heartbeats failed within %v, the last: %w", ErrLeaseExpired, t.rules.name, t.failures, t.rules.Window, brief(t.fault))
 	default:
 		return fmt.Errorf("%w: lock %q: no heartbeat was confirmed within %v (this process or machine stood still, or DynamoDB didn't answer)",
 			ErrLeaseExpired, t.rules.name, t.rules.Window)
@@ -328,10 +328,10 @@ func (t *tenure) isAging(now lease.Instant) bool {
 func lostTo(name string, found *record, cause error) error {
 	switch {
 	case found.version.dialect == dialectEmpty:
-		return fmt.Errorf("%w: lock %q: its item was deleted or changed by somebody else: %w", ErrLockLost, name, cause)
+		return fmt.Errorf("%w: lock %q: its item was deleted or changed by somebody else: %w", ErrLockLost, name, brief(cause))
 	case found.released():
-		return fmt.Errorf("%w: lock %q was released by %q: %w", ErrLockLost, name, found.item.Owner, cause)
+		return fmt.Errorf("%w: lock %q was released by %q: %w", ErrLockLost, name, found.item.Owner, brief(cause))
 	default:
-		return fmt.Errorf("%w: lock %q is now held by %q (fencing token %d): %w", ErrLockLost, name, found.item.Owner, found.item.FencingToken, cause)
+		return fmt.Errorf("%w: lock %q is now held by %q (fencing token %d): %w", ErrLockLost, name, found.item.Owner, found.item.FencingToken, brief(cause))
 	}
 }
