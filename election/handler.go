@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/leaderkit/leaderkit/lockclient/lease"
 )
 
 // status is the answer of Handler.
@@ -45,8 +47,9 @@ type reign struct {
 // is "first", "released", "expired", or "unknown" (README.md). Times are UTC. What is not known is
 // left out.
 //
-// A browser, which is a request that accepts text/html, gets a page that shows the same. No request
-// to the store is sent.
+// A browser, which is a request that accepts text/html, gets a page that shows the same. The page
+// warns if the store has not answered for a lease, because another may lead by then. No request to
+// the store is sent.
 func (e *LeaderElector) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if req.Method != http.MethodGet && req.Method != http.MethodHead {
@@ -64,7 +67,7 @@ func (e *LeaderElector) Handler() http.Handler {
 			return
 		}
 		var page bytes.Buffer
-		if err := statusPage.Execute(&page, newPageData(s, e.clock.Wall())); err != nil {
+		if err := statusPage.Execute(&page, newPageData(s, e.stale(), e.clock.Wall())); err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
 		}
@@ -72,6 +75,13 @@ func (e *LeaderElector) Handler() http.Handler {
 		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
 		_, _ = page.WriteTo(w)
 	})
+}
+
+// stale reports whether the store last answered so long ago that another may have taken the lock
+// since.
+func (e *LeaderElector) stale() bool {
+	last := e.lastContact()
+	return last != nil && !e.IsLeader() && lease.Now(e.clock).Since(*last) > e.figures.Lease
 }
 
 func (e *LeaderElector) status() status {

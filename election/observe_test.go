@@ -235,6 +235,28 @@ var _ = Describe("Handler", func() {
 		w.Expect(n.stop()).To(Succeed())
 	}))
 
+	It("warns on the page that another may lead, if the store has not answered for a lease", virtually(func(w *world) {
+		page := func(n *node) string {
+			req := httptest.NewRequest(http.MethodGet, "/", nil)
+			req.Header.Set("Accept", "text/html")
+			rec := httptest.NewRecorder()
+			n.elector.Handler().ServeHTTP(rec, req)
+			return rec.Body.String()
+		}
+		w.node("a").lead()
+		n := w.node("b").run()
+		w.at(testHeartbeat)
+		n.lock.setBefore(cut(everything...))
+		w.at(testLease)
+		w.Expect(page(n)).To(And(ContainSubstring("<title>a leads"), ContainSubstring(">a leads</p>"), Not(ContainSubstring("may lead by now"))))
+		w.at(testLease + 2*testHeartbeat)
+		w.Expect(page(n)).To(And(ContainSubstring("<title>out of date"), ContainSubstring("a led when the store last answered"),
+			ContainSubstring("another replica may lead by now"), Not(ContainSubstring("a leads"))))
+		n.lock.setBefore(nil)
+		w.at(3 * testLease)
+		w.Expect(page(n)).To(And(ContainSubstring("<title>a leads"), Not(ContainSubstring("may lead by now"))))
+	}))
+
 	It("can only be read", virtually(func(w *world) {
 		n := w.node("a")
 		rec := get(n.elector, http.MethodPost)

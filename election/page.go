@@ -8,11 +8,14 @@ import (
 // pageData is what the page shows.
 type pageData struct {
 	status
-	Now string
-	now time.Time
+	Now   string
+	Stale bool // the store has not answered for a lease: another may lead by now
+	now   time.Time
 }
 
-func newPageData(s status, now time.Time) pageData { return pageData{s, stamp(now), now.UTC()} }
+func newPageData(s status, stale bool, now time.Time) pageData {
+	return pageData{status: s, Now: stamp(now), Stale: stale, now: now.UTC()}
+}
 
 // Ago says how long ago a stamp was.
 func (d pageData) Ago(text string) string {
@@ -36,7 +39,7 @@ func (d pageData) Lasted(r reign) string {
 	return max(until.Sub(since), 0).String()
 }
 
-// statusPage needs no script, and nothing from elsewhere. It loads itself anew every 10 seconds.
+// statusPage needs no script, and nothing from elsewhere. It reloads every 10 seconds.
 var statusPage = template.Must(template.New("status").Parse(`<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -44,7 +47,7 @@ var statusPage = template.Must(template.New("status").Parse(`<!DOCTYPE html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <meta http-equiv="refresh" content="10">
-<title>{{if .Name}}{{.Name}} leads{{else}}no leader{{end}}{{with .Election}} · {{.}}{{end}}</title>
+<title>{{if .Stale}}out of date{{else if .Name}}{{.Name}} leads{{else}}no leader{{end}}{{with .Election}} · {{.}}{{end}}</title>
 <style>
 :root { --ink: #1d2430; --soft: #5b6675; --ground: #f5f6f8; --card: #ffffff; --line: #dde1e7; --good: #1a7f4b; --warn: #b3261e; }
 @media (prefers-color-scheme: dark) {
@@ -77,26 +80,26 @@ footer { font-size: .85rem; }
 <main>
 <h1>{{with .Election}}Election {{.}}{{else}}Leader election{{end}}</h1>
 <section>
-{{if .Name}}<p class="leader">{{.Name}} leads</p>
+{{if .Name}}<p class="leader{{if .Stale}} none{{end}}">{{.Name}} {{if .Stale}}led when the store last answered{{else}}leads{{end}}</p>
 <p class="soft">first seen {{.Ago .Since}} ago, at {{.Since}}{{if .FencingToken}} · fencing token {{.FencingToken}}{{end}}</p>
-{{else}}<p class="leader none">Nobody is known to lead</p>{{end}}
+{{else}}<p class="leader none">No leader is known</p>{{end}}
 </section>
 {{with .Problem}}<section class="problem">{{.}}</section>{{end}}
 <section>
 <dl>
 <dt>This replica</dt><dd>{{.Identity}}</dd>
 <dt>State</dt><dd{{if .IsLeader}} class="leads"{{end}}>{{.State}}</dd>
-<dt>Last contact</dt><dd>{{if .LastContact}}the store answered {{.Ago .LastContact}} ago{{else}}the store has not answered yet{{end}}</dd>
+<dt>Last contact</dt><dd{{if .Stale}} class="none"{{end}}>{{if .LastContact}}the store answered {{.Ago .LastContact}} ago{{if .Stale}}, more than a lease: another replica may lead by now{{end}}{{else}}the store has not answered yet{{end}}</dd>
 </dl>
 </section>
 {{if .Recent}}<h2>Recent leaders, as this replica saw them</h2>
 <section class="wide">
 <table>
-<tr><th>Leader</th><th>Since</th><th>Led for</th><th>The one before</th><th>Fencing token</th></tr>
+<tr><th>Leader</th><th>Since</th><th>Led for</th><th>Previous leader</th><th>Fencing token</th></tr>
 {{range .Recent}}<tr><td>{{.Name}}</td><td>{{.Since}}</td><td>{{$.Lasted .}}</td><td>{{if eq .How "first"}}not seen{{else}}{{.How}}{{end}}</td><td>{{if .FencingToken}}{{.FencingToken}}{{end}}</td></tr>
 {{end}}</table>
 </section>{{end}}
-<footer>As of {{.Now}}. Loads anew every 10 seconds. Ask without <code>Accept: text/html</code> for JSON.</footer>
+<footer>As of {{.Now}}. Reloads every 10 seconds. Requests that do not accept <code>text/html</code> get JSON.</footer>
 </main>
 </body>
 </html>
