@@ -42,6 +42,9 @@ free +free +it\x{FFFD}me +\d+ +30s +-
 held +held +the-test +\d+ +30s +[\d.]+s ago
 $`))
 
+	p = w.start("status", "held", "never-taken")
+	w.Expect(p.code()).To(Equal(0))
+	w.Expect(p.said()).To(MatchRegexp(`(?m)^never-taken +free +- +- +- +-$`))
 	p = w.start("status", "-json", "held", "free")
 	w.Expect(p.code()).To(Equal(0))
 	var rows []row
@@ -131,7 +134,7 @@ func TestLocksOfASessionAreShownAndTakenAway(t *testing.T) {
 	cmd.Stdin = strings.NewReader("yes\n")
 	said, err := cmd.CombinedOutput()
 	w.Expect(err).NotTo(HaveOccurred(), string(said))
-	w.Expect(string(said)).To(ContainSubstring("since the session's heartbeats don't tell it"))
+	w.Expect(string(said)).To(ContainSubstring("because the session's heartbeats don't tell it"))
 	before, _ := holder.FencingToken()
 	next := w.lock("job", time.Minute)
 	w.Expect(next.GetLock()).To(BeTrue())
@@ -188,6 +191,9 @@ func TestHelpNamesAllFlagsAndExitCodes(t *testing.T) {
 		w.Expect(string(said)).To(And(ContainSubstring("usage:"), ContainSubstring("-table name")), "%q", args)
 	}
 	said, _ := w.program("-h").Output()
+	for line := range strings.Lines(string(said)) {
+		w.Expect(len(line)).To(BeNumerically("<=", 100), line)
+	}
 	for _, code := range regexp.MustCompile(`\d+`).FindAllString("64 69 75 76 126 127", -1) {
 		w.Expect(string(said)).To(ContainSubstring(code))
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"net"
 	"net/url"
 	"os"
@@ -29,9 +30,9 @@ type store struct {
 func (s *store) register(flags *flag.FlagSet) {
 	flags.StringVar(&s.table, "table", os.Getenv("LOCK_TABLE"), "`name` of the DynamoDB table")
 	flags.StringVar(&s.key, "partition-key", "key", "`name` of the table's partition key, a string")
-	flags.StringVar(&s.endpoint, "endpoint", os.Getenv("DYNAMODB_ENDPOINT"), "`URL` of a DynamoDB Local (default: DynamoDB on AWS)")
-	flags.StringVar(&s.region, "region", "", "AWS `region` (default: as the environment says)")
-	flags.DurationVar(&s.timeout, "timeout", 10*time.Second, "how long DynamoDB may take to answer before it counts as away")
+	flags.StringVar(&s.endpoint, "endpoint", os.Getenv("DYNAMODB_ENDPOINT"), "`URL` of a DynamoDB Local; without one: DynamoDB on AWS")
+	flags.StringVar(&s.region, "region", "", "AWS `region`; without one: that of the environment")
+	flags.DurationVar(&s.timeout, "timeout", 10*time.Second, "how long DynamoDB may take to answer")
 }
 
 // connect makes the client. It sends no request.
@@ -85,26 +86,21 @@ func (s *store) String() string {
 	return fmt.Sprintf("table %q", s.table)
 }
 
-// parse reads the flags of a sub-command. head is what -h prints before them.
+// parse reads the flags of a sub-command. head is what -h prints before them. A wrong flag is
+// answered with one line: the help is too long to find the mistake above it.
 func (t *terminal) parse(flags *flag.FlagSet, head string, args []string) error {
-	flags.SetOutput(t.errs)
-	flags.Usage = func() {
-		fmt.Fprint(flags.Output(), head)
-		flags.PrintDefaults()
-	}
-	for _, arg := range args {
-		if arg == "-h" || arg == "-help" || arg == "--help" {
-			flags.SetOutput(t.out) // what was asked for is no error
-		}
-		if arg == "--" {
-			break
-		}
-	}
+	flags.SetOutput(io.Discard)
+	flags.Usage = func() {}
 	err := flags.Parse(args)
-	if err == nil || errors.Is(err, flag.ErrHelp) {
-		return err
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprint(t.out, head)
+		flags.SetOutput(t.out)
+		flags.PrintDefaults()
+	case err != nil:
+		return usageError(fmt.Sprintf("%v; see %s -h", err, flags.Name()))
 	}
-	return usageError("wrong usage") // the flag package has said what is wrong
+	return err
 }
 
 // runFlags are those of lockrun itself.
@@ -127,14 +123,14 @@ func (t *terminal) parseRun(args []string) (*runFlags, error) {
 	flags := flag.NewFlagSet("lockrun", flag.ContinueOnError)
 	f.register(flags)
 	flags.StringVar(&f.name, "name", "", "`name` of the lock: of all commands with one name, one runs at a time")
-	flags.StringVar(&f.owner, "owner", "", "`name` of this run in the lock's record (default: HOST/PID and a random part)")
-	flags.DurationVar(&f.lease, "lease", 30*time.Second, "how long the lock outlives a host that has crashed. It is renewed while the command runs, so it need not cover the run")
-	flags.DurationVar(&f.grace, "grace", 0, "how long the command may take to end after SIGTERM, if the lock is lost; at most half of -lease (default: a third of it)")
-	flags.DurationVar(&f.hold, "hold", 0, "keep the lock for at least so long, so that a fast command does not run again on a host whose clock is late")
-	flags.DurationVar(&f.skew, "max-clock-skew", 0, "the clocks of all hosts differ by less than this; a crashed host's lock is then taken over without watching it (default: clocks are not trusted)")
-	flags.BoolVar(&f.try, "try", false, "don't wait for a holder that is alive. A holder that may have crashed is watched until it renews or its lease has run out. This is the default")
-	flags.DurationVar(&f.wait, "wait", 0, "wait for the lock for so long")
-	flags.IntVar(&f.heldCode, "held-code", exitHeld, "exit `code` if the lock was not acquired; with 0 a run left to another host is a success")
+	flags.StringVar(&f.owner, "owner", "", "`name` of this run in the lock's record; without one: HOST/PID and a\nrandom part")
+	flags.DurationVar(&f.lease, "lease", 30*time.Second, "how long a crashed host keeps the lock. The lock is renewed while the\ncommand runs, so the run may take longer")
+	flags.DurationVar(&f.grace, "grace", 0, "how long the command may take to end after SIGTERM, if the lock is\nlost; at most half of -lease; 0: a third of it")
+	flags.DurationVar(&f.hold, "hold", 0, "keep the lock for at least so long, so that a fast command does not\nrun again on a host whose clock is late")
+	flags.DurationVar(&f.skew, "max-clock-skew", 0, "the clocks of all hosts differ by less than this. A crashed host's\nlock is then taken over without watching it; 0: never compare clocks")
+	flags.BoolVar(&f.try, "try", false, "don't wait for a holder that is alive; this is the default. The\nholder is watched until it renews or its lease has run out")
+	flags.DurationVar(&f.wait, "wait", 0, "wait for the lock, but not longer than this")
+	flags.IntVar(&f.heldCode, "held-code", exitHeld, "exit `code` if the lock was not acquired; with 0 a run on another\nhost counts as success")
 	flags.BoolVar(&t.quiet, "q", false, "say nothing if the lock was not acquired")
 	if err := t.parse(flags, usage, args); err != nil {
 		return nil, err

@@ -39,7 +39,7 @@ func startGroup(command, environment []string) (*group, error) {
 
 func (g *group) id() int { return g.cmd.Process.Pid }
 
-// hasExited says whether the command has ended.
+// hasExited reports whether the command has ended.
 func (g *group) hasExited() bool {
 	select {
 	case <-g.exited:
@@ -49,12 +49,12 @@ func (g *group) hasExited() bool {
 	}
 }
 
-// isEmpty says whether the command and all processes of its group have ended.
+// isEmpty reports whether the command and all processes of its group have ended.
 func (g *group) isEmpty() bool {
 	if !g.hasExited() {
 		return false
 	}
-	for { // orphans of the group are ours to bury, where lockrun is their reaper
+	for { // lockrun is the parent of the group's orphans, and must wait for them
 		if pid, err := syscall.Wait4(-g.id(), nil, syscall.WNOHANG, nil); pid <= 0 || err != nil {
 			break
 		}
@@ -89,11 +89,11 @@ func terminateGroup(id int) {
 
 func killGroup(id int) { signalGroup(id, syscall.SIGKILL) }
 
-// signalGroup can only fail because nobody is left, or because a process has another user now,
+// signalGroup can only fail because no process is left, or because a process has another user now,
 // which root alone may signal.
 func signalGroup(id int, s syscall.Signal) { _ = syscall.Kill(-id, s) }
 
-// isGone says whether no process is left of a group.
+// isGone reports whether no process of a group is left.
 func isGone(id int) bool { return errors.Is(syscall.Kill(-id, 0), syscall.ESRCH) }
 
 // environment is that of the command.

@@ -41,10 +41,10 @@ func touch(w *world, name string) {
 
 func TestExitCodesTellWhatHappened(t *testing.T) {
 	w := newWorld(t)
-	gone, err := net.Listen("tcp", "127.0.0.1:0")
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	w.Expect(err).NotTo(HaveOccurred())
-	nobody := "http://" + gone.Addr().String()
-	_ = gone.Close()
+	nobody := "http://" + closed.Addr().String()
+	_ = closed.Close()
 	for name, c := range map[string]struct {
 		code int
 		args []string
@@ -66,12 +66,13 @@ func TestExitCodesTellWhatHappened(t *testing.T) {
 		"no URL":                  {exitUsage, []string{"-endpoint", "here", "--", "true"}, "-endpoint is"},
 		"nobody answers":          {exitStore, []string{"-endpoint", nobody, "-timeout", "1s", "--", "true"}, "connection refused"},
 		"nobody answers, waiting": {exitStore, []string{"-endpoint", nobody, "-wait", "1s", "--", "true"}, "connection refused"},
-		"no such table":           {exitStore, []string{"-table", "none", "--", "true"}, "table not found"},
+		"no such table":           {exitStore, []string{"-table", "none", "--", "true"}, "create-table"},
 		"another key":             {exitStore, []string{"-partition-key", "id", "--", "true"}, "another key"},
 	} {
 		p := w.start(append([]string{"-name", strings.ReplaceAll(name, " ", "-")}, c.args...)...)
 		w.Expect(p.code()).To(Equal(c.code), "%s: %s", name, p.said())
 		w.Expect(p.said()).To(ContainSubstring(c.says), name)
+		w.Expect(strings.Count(p.said(), "\n")).To(BeNumerically("<=", 2), "%s: a mistake must not drown in help: %s", name, p.said())
 		if c.says == "" {
 			w.Expect(p.said()).To(BeEmpty(), name)
 		}
@@ -202,7 +203,7 @@ func TestWhenLockrunIsKilledTheCommandEndsBeforeTheLease(t *testing.T) {
 	child, grandchild := w.pid("child"), w.pid("grandchild")
 	p.signal(syscall.SIGKILL)
 	w.endsInTime("job", child, grandchild)
-	w.Eventually(p.said).Should(ContainSubstring("lockrun is gone"))
+	w.Eventually(p.said).Should(ContainSubstring("lockrun has ended"))
 }
 
 func TestWhenLockrunIsKilledTheCommandMayCleanUp(t *testing.T) {

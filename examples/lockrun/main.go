@@ -6,12 +6,12 @@
 //	lockrun -table locks -name nightly -hold 30s -- /usr/bin/job args
 //	lockrun status -table locks
 //
-// The lock is renewed for as long as the command runs, and released when the command and all that
-// is left of its process group have ended. If the lock can't be renewed, the process group gets
-// SIGTERM, and SIGKILL before the lease has run out. A second process, the warden, does that where
-// lockrun itself was killed or stopped. README.md says what is promised and what is not.
+// The lock is renewed while the command runs. It is released when the command and all processes of
+// its process group have ended. If the lock can't be renewed, the process group gets SIGTERM, and
+// SIGKILL before the lease has run out. A second process, the warden, does that if lockrun itself
+// was killed or stopped. README.md says what is promised and what is not.
 //
-// acquire.go takes the lock, run.go sees the command through, deadline.go decides when it must end,
+// acquire.go takes the lock, run.go supervises the command, deadline.go decides when it must end,
 // group.go is its process group, warden.go the second process. status.go, watch.go, release.go and
 // table.go are the sub-commands.
 package main
@@ -34,7 +34,7 @@ import (
 // What lockrun exits with, if not with the command's own exit code.
 const (
 	exitOK       = 0
-	exitDeclined = 1   // a sub-command changed nothing, by decision
+	exitDeclined = 1   // release changed nothing: not confirmed, or not possible
 	exitUsage    = 64  // the command line is wrong
 	exitStore    = 69  // DynamoDB did not answer, or refused: no table, no permission
 	exitHeld     = 75  // the lock was not acquired (-held-code changes it)
@@ -48,29 +48,31 @@ const usage = `lockrun runs a command under a lock in DynamoDB.
 
 usage:
   lockrun -table TABLE -name LOCK [flags] -- COMMAND [ARGUMENT...]
-  lockrun status -table TABLE [-json] [-watch] [LOCK...]     shows all locks, or these
-  lockrun release -table TABLE -name LOCK -force             takes a lock away from its holder; asks first
-  lockrun create-table -table TABLE                          makes the table, if there is none
-  lockrun SUB-COMMAND -h                                     the flags of a sub-command
+  lockrun status -table TABLE [-json] [-watch] [LOCK...]   shows all locks, or these
+  lockrun release -table TABLE -name LOCK -force           takes a lock away from its
+                                                           holder; asks first
+  lockrun create-table -table TABLE                        makes the table, if there is none
+  lockrun SUB-COMMAND -h                                   the flags of a sub-command
 
 exit codes:
   the command's own; and
    64  wrong usage
    69  DynamoDB does not answer, or refuses (no table, no permission)
-   75  the lock was not acquired, the command was not run (-held-code changes this)
-   76  the lock was lost or could not be renewed in time, the command was ended
+   75  the lock was not acquired, and the command not run (-held-code changes this)
+   76  the lock was lost, or could not be renewed in time; the command was ended
   126  the command can't be run      127  there is no such command
   128 + n  ended by signal n
 
 the command's environment:
   LOCK_NAME   the lock
-  LOCK_TOKEN  the fencing token: higher than that of every earlier run. Hand it to stores that can refuse a lower one.
+  LOCK_TOKEN  the fencing token, higher than that of every earlier run. Give it to
+              a store that refuses lower ones.
   LOCK_OWNER  this run's name in the lock's record
 
 environment of lockrun:
   LOCK_TABLE         the default of -table
   DYNAMODB_ENDPOINT  the default of -endpoint
-  AWS_REGION, AWS_PROFILE, AWS_ACCESS_KEY_ID, ...: as for every program with the AWS SDK
+  AWS_REGION, AWS_PROFILE, AWS_ACCESS_KEY_ID, ...  as for each program with the AWS SDK
 
 flags:
 `
@@ -101,7 +103,7 @@ func start(args []string, in io.Reader, out, errs io.Writer) int {
 	case "help":
 		return runMain([]string{"-h"}, t)
 	default:
-		err = usageError(fmt.Sprintf("%q is no sub-command. To run a command, put -- before it. lockrun -h explains", name))
+		err = usageError(fmt.Sprintf("%q is no sub-command. To run a command, put -- before it. See lockrun -h", name))
 	}
 	return t.verdict(err)
 }
@@ -129,6 +131,9 @@ func (t *terminal) verdict(err error) int {
 		t.say("lock %q is held by %q (fencing token %d): the command was not run", held.LockName, held.Owner, held.FencingToken)
 	default:
 		t.say("%v", err)
+	}
+	if errors.Is(err, lockclient.ErrTableNotFound) {
+		t.say("to create the table: lockrun create-table")
 	}
 	return exitCode(err)
 }

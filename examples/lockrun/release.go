@@ -18,11 +18,16 @@ import (
 	"github.com/leaderkit/leaderkit/lockclient"
 )
 
-const releaseHead = `lockrun release takes a lock away from its holder, whether it is alive or not, and asks before it does.
+const releaseHead = `lockrun release takes a lock away from its holder, and asks before it does.
 
-A holder that is alive learns of it at its next heartbeat, and works on until then, beside the next holder. lockrun then ends its
-command. A lock of a session has no heartbeat of its own: its holder learns of it when it releases the lock or writes under its fence. Writes that check the fencing token are safe meanwhile; others are not. A holder that has crashed needs no such thing: its
-lock is taken over when its lease has run out.
+You rarely need it: if the holder has crashed, its lock is taken over when its lease
+has run out. A holder that is alive learns of the release at its next heartbeat, and
+works on until then, beside the next holder. If it is lockrun, it then ends its command.
+
+A lock of a session has no heartbeat of its own. Its holder learns of the release when
+it releases the lock, or in its next TransactWrite or ConditionCheck.
+
+Until then only writes that check the fencing token are safe.
 
 usage: lockrun release -table TABLE -name LOCK -force [flags]
 
@@ -40,7 +45,7 @@ func releaseMain(args []string, t *terminal) error {
 	flags := flag.NewFlagSet("lockrun release", flag.ContinueOnError)
 	f.register(flags)
 	flags.StringVar(&f.name, "name", "", "`name` of the lock")
-	flags.BoolVar(&f.force, "force", false, "release a lock that is somebody else's, as all are")
+	flags.BoolVar(&f.force, "force", false, "confirm that the lock is to be taken from another process")
 	flags.BoolVar(&f.yes, "yes", false, "don't ask")
 	if err := t.parse(flags, releaseHead, args); err != nil {
 		return err
@@ -71,7 +76,7 @@ func (f *releaseFlags) release(ctx context.Context, client dynamodbiface.DynamoD
 		return nil
 	}
 	if held.RecordVersionNumber == "" {
-		return declined(fmt.Sprintf("lock %q is held by dynamodb-lock-client-golang v0.1.0, which knows no released locks: delete the item instead; nothing was changed", f.name))
+		return declined(fmt.Sprintf("lock %q is held by dynamodb-lock-client-golang v0.1.0, which does not know released locks: delete the item instead. Nothing was changed", f.name))
 	}
 	if err := printRows(t.out, []row{newRow(held, time.Now())}); err != nil {
 		return err
@@ -81,7 +86,7 @@ func (f *releaseFlags) release(ctx context.Context, client dynamodbiface.DynamoD
 	}
 	until := "its next heartbeat"
 	if held.Session != "" {
-		until = "it releases the lock or writes under its fence, since the session's heartbeats don't tell it"
+		until = "its next release, TransactWrite or ConditionCheck, because the session's heartbeats don't tell it"
 	}
 	if !f.yes && !t.agrees(fmt.Sprintf("Take lock %q away from %q? If it is alive it works on until %s. Answer yes or no: ", f.name, printable(held.Owner), until)) {
 		return declined("nothing was changed")
@@ -104,16 +109,16 @@ func (f *releaseFlags) release(ctx context.Context, client dynamodbiface.DynamoD
 			return nil
 		}
 		if held.Released || held.Owner != before.Owner || held.FencingToken != before.FencingToken {
-			return declined(fmt.Sprintf("lock %q has changed hands meanwhile; nothing was changed", f.name))
+			return declined(fmt.Sprintf("lock %q has got another holder meanwhile; nothing was changed", f.name))
 		}
 		// The same holder, of a kind that has no token, has renewed.
 	}
 }
 
 func (f *releaseFlags) look(ctx context.Context, client dynamodbiface.DynamoDBAPI) (item *lockclient.LockItem, err error) {
-	onlooker := &lockclient.DynamoDBLockClient{LockName: f.name, TableName: f.table, PartitionKeyName: f.key, LeaseDuration: time.Minute, Client: client}
+	reader := &lockclient.DynamoDBLockClient{LockName: f.name, TableName: f.table, PartitionKeyName: f.key, LeaseDuration: time.Minute, Client: client}
 	err = within(ctx, f.timeout, func(ctx context.Context) error {
-		item, err = onlooker.Peek(ctx)
+		item, err = reader.Peek(ctx)
 		return err
 	})
 	return item, err

@@ -41,7 +41,7 @@ func runMain(args []string, t *terminal) int {
 	}
 	r := &run{terminal: t, runFlags: f, lock: lock, signals: s, acquired: time.Now(), clock: lease.System()}
 	r.deadline = deadline{grace: f.grace, margin: marginOf(f.lease)}
-	return r.see(ctx)
+	return r.runCommand(ctx)
 }
 
 // run is one command under a lock that is held.
@@ -62,8 +62,8 @@ type run struct {
 	waiting  bool          // for what the command has left behind
 }
 
-// see starts the command, sees it through, and releases the lock.
-func (r *run) see(ctx context.Context) int {
+// runCommand starts the command, supervises it, and releases the lock.
+func (r *run) runCommand(ctx context.Context) int {
 	code, started := r.start(ctx)
 	if started {
 		r.supervise()
@@ -92,11 +92,11 @@ func (r *run) start(ctx context.Context) (code int, started bool) {
 	}
 	r.window = timing.Window
 	if r.warden, err = startWarden(&r.deadline); err != nil {
-		return r.verdict(startError{fmt.Errorf("the command was not run, because a second process could not be started: %w", err)}), false
+		return r.verdict(startError{fmt.Errorf("the command was not run, because the warden (a second process) could not be started: %w", err)}), false
 	}
 	if !r.warden.isReady(r.lease / 3) {
 		r.warden.discard()
-		return r.verdict(startError{errors.New("the command was not run, because the second process did not get ready in time")}), false
+		return r.verdict(startError{errors.New("the command was not run, because the warden (a second process) was not ready in time")}), false
 	}
 	adoptOrphans()
 	token, held := r.lock.FencingToken()
@@ -139,7 +139,7 @@ func (r *run) supervise() {
 		r.look()
 		if r.group.hasExited() && !r.waiting && !r.cut {
 			r.waiting = true
-			r.say("the command has ended; the lock is kept until the processes have ended that it left behind (process group %d)", r.group.id())
+			r.say("the command has ended, but has left behind other processes (process group %d). The lock is kept until they end", r.group.id())
 		}
 		select {
 		case <-tick.C:
@@ -184,11 +184,11 @@ func (r *run) renewed(left time.Duration) {
 	if r.warden.guard(r.group.id(), left) {
 		return
 	}
-	r.say("the second process is gone: starting another one")
+	r.say("the warden, which ends the command if lockrun is killed, has ended: starting another one")
 	r.warden.discard()
 	w, err := startWarden(&r.deadline)
 	if err != nil {
-		r.say("there is no second process to end the command if this one is killed: %v", err)
+		r.say("the warden could not be started, and nothing ends the command if lockrun is killed: %v", err)
 		return // the next renewal tries again
 	}
 	r.warden = w
@@ -215,7 +215,7 @@ func (r *run) keep() {
 	case <-interrupted:
 		r.lock.StopHeartbeat()
 		r.hold = -1
-		r.say("interrupted in the time of -hold: lock %q runs out by itself, in %v", r.name, r.lease)
+		r.say("interrupted during -hold: lock %q runs out by itself within %v", r.name, r.lease)
 	}
 }
 
@@ -225,7 +225,7 @@ func (r *run) release() {
 		return
 	}
 	if err := within(context.Background(), min(r.timeout, r.lease), r.lock.RemoveLockWithContext); err != nil {
-		r.say("lock %q could not be released and runs out by itself, in %v: %v", r.name, r.lease, err)
+		r.say("lock %q could not be released and runs out by itself within %v: %v", r.name, r.lease, err)
 	}
 }
 

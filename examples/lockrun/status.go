@@ -22,12 +22,15 @@ const statusHead = `lockrun status shows the locks of a table: all of them, or t
 
 usage: lockrun status -table TABLE [flags] [LOCK...]
 
-  STATE    held     somebody holds it, and has renewed it in time
-           overdue  it was not renewed in time, by this machine's clock: the holder has crashed, or clocks differ. -watch finds out
-           expired  it was watched, and not renewed for a whole lease: whoever tries next takes it over (-watch only)
-           free     nobody holds it; the owner is the last one
+  STATE    held     it has a holder, which has renewed it in time
+           overdue  it was not renewed in time, by this machine's clock: the holder has
+                    crashed, or clocks differ. -watch finds out which
+           expired  it was watched, and not renewed for a whole lease: the next process
+                    that tries takes it over (-watch only)
+           free     it has no holder; OWNER is the last one
   RENEWED  how long ago, by the holder's clock; with -watch since the change was seen
-  LEASE    how long after the last renewal others may take the lock over; or the session whose heartbeats renew it
+  LEASE    how long after the last renewal others may take the lock over; or the session
+           whose heartbeats renew it
 
 flags:
 `
@@ -82,7 +85,8 @@ func statusMain(args []string, t *terminal) error {
 	return printRows(t.out, rows)
 }
 
-// read reads the locks that are to be shown, in the order of their names.
+// read reads the locks that are to be shown, in the order of their names. One that was asked for and
+// is not in the table is free: it was never taken, or its item was deleted.
 func (f *statusFlags) read(ctx context.Context, client dynamodbiface.DynamoDBAPI) (locks []*lockclient.LockItem, err error) {
 	err = within(ctx, f.timeout, func(ctx context.Context) error {
 		for item, err := range lockclient.Locks(ctx, client, f.table) {
@@ -95,6 +99,11 @@ func (f *statusFlags) read(ctx context.Context, client dynamodbiface.DynamoDBAPI
 		}
 		return nil
 	})
+	for _, name := range f.names {
+		if !slices.ContainsFunc(locks, func(item *lockclient.LockItem) bool { return item.Name == name }) {
+			locks = append(locks, &lockclient.LockItem{Name: name, Released: true})
+		}
+	}
 	slices.SortFunc(locks, func(a, b *lockclient.LockItem) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.SortKeyValue, b.SortKeyValue))
 	})
@@ -123,8 +132,7 @@ const (
 	stateExpired = "expired"
 )
 
-// endless is a lease so long that it is none: the holder's life is told elsewhere than in this
-// record.
+// endless is the lease of a lock that a session keeps, or longer: it says nothing about the holder.
 const endless = 365 * 24 * time.Hour
 
 func newRow(lock *lockclient.LockItem, now time.Time) row {
@@ -167,7 +175,7 @@ func printRows(out io.Writer, rows []row) error {
 		if r.renewed >= 0 {
 			renewed = r.renewed.Round(roundingOf(r.renewed)).String() + " ago"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", name, r.State, printable(r.Owner), token, lease, renewed)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", name, r.State, cmp.Or(printable(r.Owner), "-"), token, lease, renewed)
 	}
 	return w.Flush()
 }

@@ -9,7 +9,8 @@ import (
 	"github.com/leaderkit/leaderkit/lockclient"
 )
 
-const createTableHead = `lockrun create-table makes the table, billed on demand, and waits until it can be used. A table that is there is left as it is.
+const createTableHead = `lockrun create-table makes the table, billed on demand, and waits until it can be used.
+Of an existing table only the time-to-live setting is changed.
 
 usage: lockrun create-table -table TABLE [flags]
 

@@ -24,7 +24,7 @@ import (
 //	        ──"guard 4711 1764096000000000000 19700000000"──► warden    with each renewal: the group, the time, and for how many
 //	                                                                    nanoseconds the lease lasts from then on
 //	        ──"done"────────────────────────────────────────►           all processes of the group have ended
-//	        ──end of file───────────────────────────────────►           lockrun is gone: SIGTERM, the grace, SIGKILL
+//	        ──end of file───────────────────────────────────►           lockrun has ended: SIGTERM, the grace, SIGKILL
 const wardenCommand = "warden"
 
 // warden is lockrun's end of it. One goroutine uses it.
@@ -137,7 +137,7 @@ type watcher struct {
 
 func parseWarden(args []string) (*watcher, error) {
 	if len(args) != 2 {
-		return nil, usageError("warden is not for people")
+		return nil, usageError("warden is started by lockrun itself")
 	}
 	grace, err1 := time.ParseDuration(args[0])
 	margin, err2 := time.ParseDuration(args[1])
@@ -177,16 +177,16 @@ func (w *watcher) watch(reports <-chan report, ended <-chan bool) (why string, d
 			w.group = r.group
 			w.deadline.renewed(r.left, lease.Now(w.clock))
 		case done := <-ended:
-			return "lockrun is gone", done || w.group == 0
+			return "lockrun has ended", done || w.group == 0
 		case <-tick.C:
 			if w.group != 0 && w.deadline.remains(lease.Now(w.clock)) <= w.deadline.margin/2 {
-				return "lockrun stands still and the lease is nearly over", false
+				return "lockrun has stopped running and the lease is nearly over", false
 			}
 		}
 	}
 }
 
-// end asks the group to end, and sees to it that it has before the lease is over.
+// end asks the group to end, and kills it before the lease is over.
 func (w *watcher) end() {
 	tick := time.NewTicker(wardenTick(w.deadline.margin))
 	defer tick.Stop()
@@ -197,7 +197,7 @@ func (w *watcher) end() {
 		case sendKill:
 			killGroup(w.group)
 			if w.deadline.remains(lease.Now(w.clock)) < -wardenPatience {
-				return // zombies that nobody buries, or a process that hangs in the kernel
+				return // zombies that no parent waits for, or a process that hangs in the kernel
 			}
 		}
 		<-tick.C
