@@ -36,10 +36,11 @@ func main() {
 }
 
 func run(ctx context.Context) error {
-	var f demo.Flags
-	f.Register(flag.CommandLine, "LockTable")
-	steps := flag.Int("steps", 5, "seconds of work to do under the lock")
-	flag.Parse()
+	f := demo.Flags{Endpoint: os.Getenv("DYNAMODB_ENDPOINT")}
+	flags := flag.NewFlagSet("basic-case", flag.ExitOnError)
+	f.Register(flags, "LockTable")
+	steps := flags.Int("steps", 5, "seconds of work to do under the lock")
+	_ = flags.Parse(os.Args[1:]) // exits if the flags are wrong
 
 	engine, err := demo.Open(ctx, f)
 	if err != nil {

@@ -9,6 +9,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -33,10 +34,11 @@ func main() {
 }
 
 func run(ctx context.Context) error {
-	endpoint := flag.String("endpoint", "http://localhost:8000", `URL of a DynamoDB, or "aws"`)
-	table := flag.String("table", "LockTable", "`name` of the table")
-	timeout := flag.Duration("timeout", time.Minute, "how long to wait until the table can be used")
-	flag.Parse()
+	flags := flag.NewFlagSet("create-local-table", flag.ExitOnError)
+	endpoint := flags.String("endpoint", cmp.Or(os.Getenv("DYNAMODB_ENDPOINT"), "http://localhost:8000"), "`URL` of a DynamoDB, or \"aws\"")
+	table := flags.String("table", "LockTable", "`name` of the table")
+	timeout := flags.Duration("timeout", time.Minute, "how long to wait until the table can be used")
+	_ = flags.Parse(os.Args[1:]) // exits if the flags are wrong
 
 	client, err := demo.Connect(*endpoint)
 	if err != nil {

@@ -168,7 +168,7 @@ func start(args []string) int {
 	flags.DurationVar(&r.lease, "lease", 3*time.Second, "how long the lock outlives a leader that has crashed")
 	flags.Var(&r.missed, "missed", "`policy` for missed ticks: skip, once (run the latest in place of all), or all (run each)")
 	if err := flags.Parse(args); err != nil {
-		return 2
+		return demo.ExitCode(err)
 	}
 	if r.period < time.Second || r.period%time.Second != 0 {
 		fmt.Fprintf(os.Stderr, "cron: -period is %v: give whole seconds, 1s or more\n", r.period)

@@ -26,12 +26,12 @@ func main() {
 }
 
 func run(args []string) int {
-	var f demo.Flags
+	f := demo.Flags{Endpoint: os.Getenv("DYNAMODB_ENDPOINT")}
 	flags := flag.NewFlagSet("leader", flag.ContinueOnError)
 	f.Register(flags, "leaderkit-demo")
 	lease := flags.Duration("lease", 3*time.Second, "how long the lock outlives a leader that has crashed")
 	if err := flags.Parse(args); err != nil {
-		return 2
+		return demo.ExitCode(err)
 	}
 	ctx, stop := demo.Context()
 	defer stop()

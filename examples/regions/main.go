@@ -76,7 +76,7 @@ func run(args []string) int {
 	flags := flag.NewFlagSet("regions", flag.ContinueOnError)
 	lease := flags.Duration("lease", 1500*time.Millisecond, "how long the lock outlives a holder that is not heard of any more")
 	if err := flags.Parse(args); err != nil {
-		return 2
+		return demo.ExitCode(err)
 	}
 	ctx, stop := demo.Context()
 	defer stop()

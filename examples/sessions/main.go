@@ -35,7 +35,7 @@ func run(args []string) int {
 	lease := flags.Duration("lease", 3*time.Second, "how long a process outlives its last heartbeat")
 	contended := flags.Bool("contended", false, "all processes want all locks at once, instead of a third each first")
 	if err := flags.Parse(args); err != nil {
-		return 2
+		return demo.ExitCode(err)
 	}
 	if *count < 3 {
 		fmt.Fprintf(os.Stderr, "sessions: -count is %d: give 3 or more, one lock for each process\n", *count)

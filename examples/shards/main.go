@@ -32,7 +32,7 @@ func run(args []string) int {
 	group := flags.String("group", "", "`name` of the group (default: one of its own for each demo)")
 	lease := flags.Duration("lease", 3*time.Second, "how long a replica outlives its last heartbeat")
 	if err := flags.Parse(args); err != nil {
-		return 2
+		return demo.ExitCode(err)
 	}
 	if *group == "" {
 		*group = fmt.Sprintf("demo-%d", time.Now().UnixNano())

@@ -37,7 +37,7 @@ func run(args []string) int {
 	flags.DurationVar(&r.drain, "drain", 20*time.Second, "how long the leader's work may take to end")
 	flags.DurationVar(&r.notice, "notice", 5*time.Second, "how long to go on serving after SIGTERM, until load balancers have noticed")
 	if err := flags.Parse(args); err != nil {
-		return 2
+		return demo.ExitCode(err)
 	}
 	ctx, stop := demo.Context()
 	defer stop()

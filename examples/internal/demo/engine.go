@@ -33,9 +33,18 @@ type Flags struct {
 // Register adds -endpoint, -table and -v to a flag set.
 func (f *Flags) Register(flags *flag.FlagSet, table string) {
 	flags.StringVar(&f.Endpoint, "endpoint", f.Endpoint,
-		`URL of a DynamoDB, for example http://localhost:8000 for DynamoDB Local, or "aws" for AWS in the region of AWS_REGION (default: start one in memory)`)
+		"`URL` of a DynamoDB, for example http://localhost:8000 for DynamoDB Local,\n"+
+			"or \"aws\" for AWS in the region of AWS_REGION; without one: a DynamoDB in memory")
 	flags.StringVar(&f.Table, "table", table, "`name` of the table; it is created if there is none")
-	flags.BoolVar(&f.Verbose, "v", false, "show what the library logs, too")
+	flags.BoolVar(&f.Verbose, "v", false, "show the log of the library, too")
+}
+
+// ExitCode is the exit code of a program whose flags could not be parsed, or that was asked for help.
+func ExitCode(err error) int {
+	if errors.Is(err, flag.ErrHelp) {
+		return 0
+	}
+	return 2
 }
 
 // Args are the same flags for a replica.
@@ -93,8 +102,8 @@ func (e *Engine) Close() {
 }
 
 // Connect makes a client for an endpoint: a URL, or AWS (as is ""). On AWS the region and the
-// credentials are those of the environment; on a loopback address, where nobody looks at them, they
-// may be missing.
+// credentials are those of the environment. On a loopback address they are not checked, and may be
+// missing.
 func Connect(endpoint string) (dynamodbiface.DynamoDBAPI, error) {
 	config := aws.NewConfig().WithMaxRetries(3)
 	if endpoint == "" || endpoint == AWS {
