@@ -85,8 +85,8 @@ func statusMain(args []string, t *terminal) error {
 	return printRows(t.out, rows)
 }
 
-// read reads the locks that are to be shown, in the order of their names. One that was asked for and
-// is not in the table is free: it was never taken, or its item was deleted.
+// read reads the locks that are to be shown, in the order of their names. A lock that was asked for
+// and is not in the table is free: it was never taken, or its item was deleted.
 func (f *statusFlags) read(ctx context.Context, client dynamodbiface.DynamoDBAPI) (locks []*lockclient.LockItem, err error) {
 	err = within(ctx, f.timeout, func(ctx context.Context) error {
 		for item, err := range lockclient.Locks(ctx, client, f.table) {

@@ -39,7 +39,7 @@ func (f *Flags) Register(flags *flag.FlagSet, table string) {
 	flags.BoolVar(&f.Verbose, "v", false, "show the log of the library, too")
 }
 
-// ExitCode is the exit code of a program whose flags could not be parsed, or that was asked for help.
+// ExitCode is the exit code of a program that was asked for help, or whose flags are wrong.
 func ExitCode(err error) int {
 	if errors.Is(err, flag.ErrHelp) {
 		return 0
