@@ -2,29 +2,30 @@ package gocron
 
 import (
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 
 	. "github.com/onsi/gomega"
 )
 
-// The README's programs must be ones that compile: each line of them is a line of the examples.
-func TestTheREADMEShowsTheExamples(t *testing.T) {
+// The Go blocks of README.md are, or are part of, the programs in the folder readme, which compile.
+func TestTheREADMEShowsProgramsThatCompile(t *testing.T) {
 	g := NewWithT(t)
-	readme, err := os.ReadFile("README.md")
-	g.Expect(err).NotTo(HaveOccurred())
-	examples, err := os.ReadFile("example_test.go")
-	g.Expect(err).NotTo(HaveOccurred())
-	compiled := map[string]bool{}
-	for line := range strings.Lines(string(examples)) {
-		compiled[strings.TrimSpace(line)] = true
+	var programs strings.Builder
+	for _, name := range []string{"README.md", "readme/locker/main.go", "readme/elector/main.go"} {
+		text, err := os.ReadFile(name)
+		g.Expect(err).NotTo(HaveOccurred())
+		programs.WriteString(flush(string(text)) + "\x00")
 	}
-	programs := strings.Split(string(readme), "```go\n")[1:]
-	g.Expect(programs).To(HaveLen(2))
-	for _, program := range programs {
-		program, _, _ = strings.Cut(program, "```")
-		for line := range strings.Lines(program) {
-			g.Expect(compiled).To(HaveKey(strings.TrimSpace(line)))
-		}
+	readme, compiled, _ := strings.Cut(programs.String(), "\x00")
+	blocks := strings.Split(readme, "```go\n")[1:]
+	g.Expect(blocks).To(HaveLen(3))
+	for _, block := range blocks {
+		block, _, _ = strings.Cut(block, "```")
+		g.Expect(compiled).To(ContainSubstring(block))
 	}
 }
+
+// flush is text without its indentation and blank lines.
+func flush(text string) string { return regexp.MustCompile(`(?m)^\s+`).ReplaceAllString(text, "") }
