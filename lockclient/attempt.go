@@ -155,15 +155,16 @@ func (d *driver) fetch(ctx context.Context, consistent bool) (*record, error) {
 
 // acquire sends one acquire. refused is the SDK's error if another client holds the lock.
 func (d *driver) acquire(ctx context.Context, b *bid) (held bool, refused, err error) {
-	session, err := d.joinSession(ctx)
-	if err != nil {
-		return false, nil, err
-	}
 	leave, err := d.enterTakeover(ctx)
 	if err != nil {
 		return false, nil, err
 	}
-	defer leave()
+	passed := passNotSent
+	defer func() { leave(passed) }()
+	session, err := d.joinSession(ctx)
+	if err != nil {
+		return false, nil, err
+	}
 	version, err := newVersion()
 	if err != nil {
 		return false, nil, fmt.Errorf("lockclient: make a record version: %w", err)
@@ -183,6 +184,10 @@ func (d *driver) acquire(ctx context.Context, b *bid) (held bool, refused, err e
 	_, err = deliver(ctx, d, place, d.parting(), func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, d.requests.acquire(ctx, a)
 	})
+	_, isRefusal := conditionFailed(err)
+	if passed = passFailed; err == nil || isRefusal {
+		passed = passDone
+	}
 	d.mu.Lock()
 	if wasAnswered(err) {
 		d.ledger.writeAnswered()
@@ -193,7 +198,7 @@ func (d *driver) acquire(ctx context.Context, b *bid) (held bool, refused, err e
 	if err == nil {
 		return d.won(a, sent)
 	}
-	if _, isRefusal := conditionFailed(err); isRefusal {
+	if isRefusal {
 		held, refused, err = d.acquireRefused(ctx, b, a, sent, err)
 		if a.claims.token != 0 && !held {
 			d.letGo(a.claims.token) // the tenure that we would have replaced has left the record

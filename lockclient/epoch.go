@@ -1,9 +1,12 @@
 package lockclient
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/leaderkit/leaderkit/lockclient/lease"
 )
 
 // epoch is one session, from the item that it creates to its end: a lock record that a
@@ -23,6 +26,22 @@ type epoch struct {
 	owing   map[*driver]struct{}
 	freeing bool // the goroutine that frees what is owed runs
 	telling
+}
+
+// untilCalm waits while a heartbeat of the session is being repeated, but no longer than one
+// request may take. While the table throttles, thousands of acquires would use up the
+// capacity that the heartbeat needs, and all locks would be lost with the session.
+func (e *epoch) untilCalm(ctx context.Context) error {
+	if !e.keeper.repeats() {
+		return nil
+	}
+	patience, stop := lease.WithTimeout(ctx, e.item.clock, attemptTimeout(e.item.Window), errNoAnswer)
+	defer stop()
+	_ = e.keeper.untilCalm(patience)
+	if ctx.Err() != nil {
+		return contextError(ctx)
+	}
+	return nil
 }
 
 // admit begins the tenure of a member; false: the session has ended.

@@ -398,6 +398,13 @@ func (k *keeper) channel(ch *chan struct{}) <-chan struct{} {
 	return *ch
 }
 
+// repeats reports whether a heartbeat is being repeated.
+func (k *keeper) repeats() bool {
+	k.d.mu.Lock()
+	defer k.d.mu.Unlock()
+	return k.tenure.repeating()
+}
+
 // untilCalm waits while a heartbeat is being repeated: DynamoDB refuses a write that meets
 // a transaction on the same item, so a transaction could make it fail again.
 func (k *keeper) untilCalm(ctx context.Context) error {

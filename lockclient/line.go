@@ -361,7 +361,7 @@ func bubbleOfTest() string {
 }
 
 func newLine(clock lease.Clock) *line {
-	l := &line{schedule: schedule{clock: clock}, relieved: true, width: newWidth(), answer: clock.Monotonic()}
+	l := &line{schedule: schedule{clock: clock}, takeovers: gate{clock: clock}, relieved: true, width: newWidth(), answer: clock.Monotonic()}
 	l.newest = l.answer
 	l.relief.call, l.relief.every = l.relieve, silence
 	return l

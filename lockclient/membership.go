@@ -8,18 +8,28 @@ import (
 
 // joinSession makes sure that a session is open under which the lock can be acquired, and
 // returns its name; "" for a lock without a session.
+//
+// A heartbeat of that session that is being repeated goes first.
 func (d *driver) joinSession(ctx context.Context) (name string, err error) {
 	if d.session == nil {
 		return "", nil
 	}
-	e, err := d.session.open(ctx)
-	if err != nil {
-		return "", err
+	for {
+		e, err := d.session.open(ctx)
+		if err != nil {
+			return "", err
+		}
+		if err := e.untilCalm(ctx); err != nil {
+			return "", err
+		}
+		if _, held := e.keeper.age(); !held {
+			continue // it was lost meanwhile
+		}
+		d.mu.Lock()
+		d.joining = e
+		d.mu.Unlock()
+		return e.name, nil
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.joining = e
-	return e.name, nil
 }
 
 // wonMember begins the tenure that an acquire under a session has won. It wins nothing where
@@ -128,12 +138,13 @@ func (d *driver) settle(e *epoch) bool {
 const mostTakeovers = 64
 
 // enterTakeover waits for a place where the acquire takes over from a session that is over.
-func (d *driver) enterTakeover(ctx context.Context) (leave func(), err error) {
+// leave gives it back.
+func (d *driver) enterTakeover(ctx context.Context) (leave func(passage), err error) {
 	d.mu.Lock()
 	over := d.contender.heldByMember() && d.contender.watch.following.over
 	d.mu.Unlock()
 	if !over {
-		return func() {}, nil
+		return func(passage) {}, nil
 	}
 	if err := d.line.takeovers.enter(ctx, mostTakeovers, d.jitter); err != nil {
 		return nil, err

@@ -55,6 +55,10 @@ import (
 // item that has been deleted is watched for a lease as well, and then marked. A process
 // takes the locks of a session that it has lost itself at once.
 //
+// At most 64 takeovers of a process are under way. While the table throttles there are
+// fewer: about two requests for each that is carried out, and 20 a second. A heartbeat that
+// is being repeated goes before all acquires of its session.
+//
 // Clients without a Session wait for members by the same rules, so that a fleet may mix
 // both. Java's client, dynamolock and older versions of this one never take a member: its
 // record has the longest lease there is.

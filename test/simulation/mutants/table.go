@@ -86,6 +86,7 @@ const (
 	sessionDriverGo = "lockclient/sessiondriver.go"
 	epochGo         = "lockclient/epoch.go"
 	tellingGo       = "lockclient/telling.go"
+	gateGo          = "lockclient/gate.go"
 	memberGo        = "lockclient/member.go"
 	sweepGo         = "lockclient/sweep.go"
 
@@ -459,6 +460,15 @@ var mutants = []mutant{
 	spec("./lockclient", "TestADeadSessionsThousandsOfLocksAreTakenOverSixtyFourAtATime", "", "session: takeovers without a limit", membershipGo,
 		"takeovers.enter(ctx, mostTakeovers,",
 		"takeovers.enter(ctx, 10*mostTakeovers,"),
+	spec("./lockclient", "TestADeadSessionsThousandsOfLocksAreTakenOverFromATableThatThrottlesWithoutAStorm", "", "session: takeovers as many as ever while the table throttles", attempt,
+		"if passed = passFailed; err == nil",
+		"if passed = passDone; err == nil"),
+	spec("./lockclient", "TestAGateOpensAsFarAsTheTableAllows", "", "session: takeovers that fail take no place away", gateGo,
+		"if g.closed++; g.closed == 1 {",
+		"if g.closed == 1 {"),
+	spec("./lockclient", "TestAcquiresFromATableThatThrottlesDoNotStarveTheirSession", "", "session: acquires before the heartbeat that is repeated", epochGo,
+		"if !e.keeper.repeats() {",
+		"if !e.keeper.repeats() || true {"),
 	spec("./lockclient", "TestALostSessionTakesAllItsMembersAndTheNextAcquireOpensAnother", "", "session: one's own dead session waited for", followGo,
 		"case ended:",
 		"case ended && false:"),
