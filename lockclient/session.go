@@ -61,7 +61,9 @@ import (
 //
 // Clients without a Session wait for members by the same rules, so that a fleet may mix
 // both. Java's client, dynamolock and older versions of this one never take a member: its
-// record has the longest lease there is.
+// record has the longest lease there is. They get it when it is released. The end of a
+// session, by Close or a crash, frees nothing for them: a client that knows sessions has to
+// acquire and release the lock first.
 //
 // A member that is released is counted in the session's item with the next heartbeat.
 // Its waiters then look at their locks again. If the release was announced, they do so
@@ -181,7 +183,8 @@ func (s *Session) Err() error {
 // Close ends the session and frees all its locks with one write. Belief in all of them
 // ends first: every HasLock is false, and every Lost is closed, before the request is
 // sent. A failed request is repeated until ctx is done. After an error the locks stay
-// taken until the lease runs out: call Close again to free them sooner.
+// taken until the lease runs out: call Close again to free them sooner. Where clients that
+// know no sessions compete for the locks, such as Java's, release each lock before.
 //
 // Acquires under way win nothing. From now on all acquires of members return
 // ErrSessionClosed, those that wait with their next poll. Closing a closed Session, or one

@@ -26,6 +26,9 @@
 // that form, and it can't read ours. Records of dynamodb-lock-client-golang v0.1.0 and all other
 // unusual records are tested in test/integration.
 //
+// The lock of a session is held for both of them, with a lease of ten years, until it is released.
+// The end of the session frees it for our clients alone (sessions_test.go).
+//
 // # What is a belief
 //
 // Every contender looks at its own lock every few milliseconds and records an interval: it read the

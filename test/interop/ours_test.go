@@ -48,6 +48,12 @@ func (o *ours) took(held bool, err error) (bool, error) {
 
 // free is RemoveLock.
 func (o *ours) free() error {
+	o.yields()
+	return o.RemoveLock()
+}
+
+// yields tells the ledger that the present tenure is about to be given up.
+func (o *ours) yields() {
 	o.mu.Lock()
 	stop := o.stop
 	o.stop = nil
@@ -55,7 +61,6 @@ func (o *ours) free() error {
 	if stop != nil {
 		stop()
 	}
-	return o.RemoveLock()
 }
 
 func (o *ours) contend(d time.Duration, count counter) (tally, error) {

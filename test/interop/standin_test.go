@@ -278,16 +278,31 @@ func (p *standIn) guarded(lock *javaLock) *dynamodb.UpdateItemInput {
 	return in
 }
 
+// wait gives up when d has passed, and before that the lease of the holder that it meets first.
 func (p *standIn) wait(d time.Duration) (bool, string, error) {
 	every := time.NewTicker(p.heartbeat / 2)
 	defer every.Stop()
-	for end := clock() + p.lease + d; ; {
+	end, met := clock()+d, false
+	for {
 		granted, data, err := p.try()
-		if granted || err != nil || clock() > end {
+		if granted || err != nil {
 			return granted, data, err
+		}
+		if holders := p.holdersLease(); !met && holders > 0 {
+			end, met = end+holders, true
+		}
+		if clock() > end {
+			return false, "", nil
 		}
 		<-every.C
 	}
+}
+
+// holdersLease is what the record of the holder that was met last says; 0: none was.
+func (p *standIn) holdersLease() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return time.Duration(p.known.lease) * time.Millisecond
 }
 
 func (p *standIn) store(data string) error {
