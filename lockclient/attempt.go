@@ -188,13 +188,7 @@ func (d *driver) acquire(ctx context.Context, b *bid) (held bool, refused, err e
 	if passed = passFailed; err == nil || isRefusal {
 		passed = passDone
 	}
-	d.mu.Lock()
-	if wasAnswered(err) {
-		d.ledger.writeAnswered()
-	} else if mayHaveCommitted(err) {
-		d.ledger.acquireUnanswered()
-	}
-	d.mu.Unlock()
+	d.noteAcquire(version, err)
 	if err == nil {
 		return d.won(a, sent)
 	}
@@ -205,15 +199,27 @@ func (d *driver) acquire(ctx context.Context, b *bid) (held bool, refused, err e
 		}
 		return held, refused, err
 	}
-	if !mayHaveCommitted(err) {
-		d.mu.Lock()
-		d.ledger.ruleOut(version)
-		d.mu.Unlock()
-	}
 	if ctx.Err() != nil {
 		return false, nil, contextError(ctx)
 	}
 	return false, nil, d.requests.failure("acquire", err)
+}
+
+// noteAcquire tells the ledger how an acquire has ended. One that won or was refused stays in it
+// until the record is known.
+func (d *driver) noteAcquire(version string, err error) {
+	_, refused := conditionFailed(err)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case wasAnswered(err):
+		d.ledger.writeAnswered()
+	case mayHaveCommitted(err):
+		d.ledger.acquireUnanswered()
+	}
+	if !refused && !mayHaveCommitted(err) {
+		d.ledger.ruleOut(version)
+	}
 }
 
 // acquireRefused acts on a failed condition. The reply shows the record.

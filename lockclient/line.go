@@ -18,8 +18,8 @@ import (
 
 // line is the way on which all locks of one DynamoDB client send their requests. It
 // bounds how many are under way (width.go), so that a machine or a server that is asked for
-// more than it can do goes on doing as much as it can. What finds no room waits in line, and is neither
-// counted as sent nor timed until it leaves.
+// more than it can do goes on doing as much as it can. What finds no room waits in line, and
+// is neither counted as sent nor timed until it leaves.
 //
 // The requests of sessions go first: all locks of a session depend on them. Heartbeats go in
 // the order in which their leases run out. One whose lease can't be saved any more goes

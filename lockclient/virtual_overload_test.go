@@ -33,8 +33,8 @@ func (s *busyServer) hook(*wire.Call) wire.Fault {
 }
 
 // Three processes that start together ask for more than the server can do within the lease. Their
-// requests must not time out for ever: what a process has in flight has to become less until answers
-// come in time.
+// requests must not time out for ever: what a process has in flight has to become less until
+// answers come in time.
 func TestSessionsThatStartTogetherOnABusyServerGetTheirLocks(t *testing.T) {
 	const locks, lease = 300, 2 * time.Second
 	for _, each := range []time.Duration{2 * time.Millisecond, 5 * time.Millisecond, 10 * time.Millisecond, 15 * time.Millisecond} {

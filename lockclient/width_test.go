@@ -71,8 +71,8 @@ func TestWhatCountsAsSlowFollowsTheShortestLease(t *testing.T) {
 	}
 }
 
-// A request that waits for nothing but an answer that does not come tells that the trip is long. One
-// that was given up early tells nothing.
+// One that was given up late tells that the trip is long. One that was given up early tells
+// nothing.
 func TestARequestThatWasGivenUpCountsIfItTookLongerThanOthers(t *testing.T) {
 	w := width{places: 50, trip: 100 * time.Millisecond}
 	w.unanswered(50 * time.Millisecond)

@@ -216,10 +216,10 @@ func TestMeasureOverload(t *testing.T) {
 	measured(t, "overload", results)
 }
 
-// A machine that becomes slow keeps as many locks as it still can: it goes on renewing as many a
-// second as it is able to, and what it keeps does not fall to nothing. At 4 times as slow, 742 of the
-// 900 locks could be renewed in time, and at 8 times 371. Some are lost while the line of requests
-// becomes narrower: what was sent before still has to be answered.
+// A machine that becomes slow goes on renewing as many locks a second as it is able to, and what
+// it keeps does not fall to nothing. At 4 times as slow, 742 of the 900 could be renewed in time,
+// and at 8 times 371. Some are lost while the line of requests becomes narrower: what was sent
+// before still has to be answered.
 func TestAMachineThatBecomesSlowKeepsWhatItCan(t *testing.T) {
 	for slow, least := range map[float64]float64{2: 1, 3: 0.85, 4: 0.55, 8: 0.08} {
 		t.Run(fmt.Sprintf("%v times as slow", slow), func(t *testing.T) {
