@@ -28,7 +28,7 @@ import (
 func readmeWait(ctx context.Context, db dynamodbiface.DynamoDBAPI, pages []string, write func(string)) error {
 	lock := &lockclient.DynamoDBLockClient{
 		LockName:      "nightly-report",
-		LeaseDuration: 15 * time.Second, // a crashed holder is replaced so long after its last renewal
+		LeaseDuration: 15 * time.Second, // a crashed holder is replaced this long after its last renewal
 		TableName:     "locks",
 		Client:        db,
 	}
@@ -49,7 +49,7 @@ func readmeWait(ctx context.Context, db dynamodbiface.DynamoDBAPI, pages []strin
 func readmeTry(ctx context.Context, lock *lockclient.DynamoDBLockClient) error {
 	err := lock.TryLock(ctx)
 	if errors.Is(err, lockclient.ErrLockHeld) {
-		return nil // another process does it
+		return nil // another process does the work
 	}
 	return err
 }
@@ -69,7 +69,7 @@ func readmeTransaction(ctx context.Context, lock *lockclient.DynamoDBLockClient,
 	_, err := lock.TransactWrite(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: items})
 	switch {
 	case errors.Is(err, lockclient.ErrOutcomeUnknown):
-		// no answer that tells: if it is carried out, then while the lock was held
+		// no answer says what happened; if it was written, the lock was held at that moment
 	case errors.Is(err, lockclient.ErrLockLost):
 		// this tenure is over; nothing was written, and nothing will be
 	}
