@@ -68,7 +68,7 @@ func readmeShutdown(elector *election.LeaderElector) error {
 
 func readmeTransfer(ctx context.Context, elector *election.LeaderElector) error {
 	if err := elector.TransferTo(ctx, "replica-2"); errors.Is(err, election.ErrNotLeading) {
-		return nil // somebody else leads already
+		return nil // another process leads already
 	}
 	return nil
 }
@@ -108,7 +108,7 @@ func readmeCron(db dynamodbiface.DynamoDBAPI, runElector func(election.LeaderCal
 	jobs, err := cron.New(cron.Config{Client: db, TableName: "locks", Jobs: []cron.Job{{
 		Name:     "invoices",
 		Schedule: cron.Every(time.Hour),
-		Missed:   cron.RunOnce, // after an outage: once, in place of all that was missed
+		Missed:   cron.RunOnce, // after an outage: one run for all missed ticks
 		Run: func(ctx context.Context, tick cron.Tick) error {
 			return sendInvoices(ctx, tick.Time) // ctx ends with the term
 		},
