@@ -26,7 +26,7 @@ func readmeRun(ctx context.Context, db dynamodbiface.DynamoDBAPI, work func(cont
 		Count:   512,      // shards "0" to "511"; or give Names
 		Callbacks: shards.Callbacks{
 			OnStarted: func(ctx context.Context, shard string) {
-				term, _ := election.TermFromContext(ctx) // hand term.FencingToken to whatever you write to
+				term, _ := election.TermFromContext(ctx) // check term.FencingToken where you write
 				work(ctx, shard, term.FencingToken)      // returns soon after its ctx is done
 			},
 			OnStopped: func(shard string) {},
