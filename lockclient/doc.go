@@ -1,20 +1,20 @@
 // Package lockclient is a distributed lock on one Amazon DynamoDB item.
 //
-// The promise, in order:
+// The promises, in order of importance:
 //
-//  1. At no instant do two clients both believe that they hold one lock, under
-//     any crash, pause, lost, late or repeated message, or wall-clock jump, as
-//     long as the rates of two monotonic clocks differ by less than 1 %.
-//  2. A holder that crashed is replaced soon after its lease has run out, and a
-//     lock that was released within one poll. One failed request never costs a
-//     lock; permanent errors are returned at once.
-//  3. It takes the fewest requests: one write acquires, one write renews, one write
-//     releases, one cheap read is one poll, and HasLock sends none.
+//  1. At no instant do two clients both believe that they hold one lock. This holds under any crash
+//     or pause, if messages are lost, late or repeated, and if wall clocks jump. It assumes that
+//     the rates of two monotonic clocks differ by less than 1 %.
+//  2. A crashed holder is replaced soon after its lease has run out, and a released lock is taken
+//     within one poll. One failed request never costs a lock. Permanent errors are returned at
+//     once.
+//  3. It sends the fewest requests: one write to acquire, one to renew, one to release, and one
+//     cheap read for a poll. HasLock sends none.
 //
 // # The states of a tenure
 //
-// A tenure is the time from one won lock to its end. A client has one tenure at
-// most, and each has a fencing token of its own.
+// A tenure is the time from acquiring a lock to releasing or losing it. A client has one tenure at
+// a time, and each has its own fencing token.
 //
 //	   GetLock, TryLock, PollLock, WaitForLock
 //	┌──────┐ wins one UpdateItem        ┌──────┐ heartbeat confirmed:
@@ -31,127 +31,122 @@
 //	                                  │       ErrLeaseExpired    │
 //	                                  └──────────────────────────┘
 //
-// Leaving "held" is final for a tenure: HasLock turns false, the channel of
-// Lost is closed, and no reply that arrives later brings it back. What follows
-// is another tenure, with a higher token.
+// The end of a tenure is final: HasLock returns false, the channel of Lost is closed, and no late
+// reply changes that. If the client acquires the lock again, that is another tenure, with a higher
+// token.
 //
 // # The trust window
 //
-// A holder counts its lease from the moment before its last acknowledged write
-// was sent and trusts it for 99 % of LeaseDuration. A waiter counts the same
-// lease from the moment when the reply that first showed the record's present
-// version had arrived, and waits for all of it. Whatever the network does, the
-// holder has stopped believing before the waiter starts:
+// A holder counts its lease from the moment before it sent its last acknowledged write, and trusts
+// it for 99 % of LeaseDuration. A waiter counts the same lease from the moment after the reply
+// arrived that first showed the current version of the record, and waits for all of it. So the
+// holder has stopped believing before the waiter may act, whatever the network does:
 //
 //	holder   sent├─────────────── 0.99 lease ──────────────┤stops believing
 //	              ╲ request, commit, somebody's reply
 //	waiter          ╲arrived├──────────────── lease ────────────────┤may take over
 //
-// Each counts on its own monotonic clock; no machine's wall clock is compared
-// with another's (except where MaxClockSkew says that it may be). The holder
-// also looks at its own wall clock, which goes on while a suspended machine's
-// monotonic clock stands still, and believes whichever says that more time has
-// passed.
+// Each counts on its own monotonic clock. Wall clocks of different machines are not compared,
+// unless MaxClockSkew allows it. The holder also reads its own wall clock, because the monotonic
+// clock of a suspended machine may stop. If the two differ, the one that shows more time counts.
 //
 // # What each failure does
 //
-//   - A request failed, timed out, was throttled, met a transaction, or its
-//     credentials had expired: it is sent again with jittered backoff until the
-//     trust window closes. The lock stays held.
-//   - The reply to an acquire was lost: the lock may be ours without our knowing.
-//     The next step is a read, never another write: a client that hears nothing
-//     would else keep the lock from all. If the read shows our own write, the next
-//     write takes it over at once. If the caller gives up instead, a bounded release
-//     frees it.
-//   - The caller gives up while an acquire is under way: its answer is waited for, half
-//     a second at most, because a request that is cancelled may be carried out all the
-//     same, after the release that was to undo it.
-//   - The reply to a heartbeat or a release was lost: the retry succeeds, since
-//     the condition names the tenure (owner and fencing token), not the version.
-//   - A heartbeat finds another's record, or none: the tenure ends, ErrLockLost.
-//   - Nothing gets through until the window closes, the process stood still, or
-//     the machine slept: the tenure ends, ErrLeaseExpired, by a timer that waits
-//     for no request, and by every call of HasLock.
-//   - A heartbeat meets a transaction on the lock's item: it is repeated within
-//     milliseconds, and the tenure's own fenced transactions wait until it is
-//     confirmed.
-//   - Heartbeats hang: two at most are in flight, and a third takes the place of the
-//     oldest.
-//   - The machine is asked for more than it can do: requests wait in one line for each
-//     DynamoDB client, those of sessions and of the leases that run out first go first,
-//     and a slow answer is not taken for a lost one. While answers are slow, or do not
-//     come in time, fewer requests are under way. What is completed levels off.
-//   - Another client writes the record in place, perhaps under our name: ourVersion no
-//     longer equals recordVersionNumber, and the tenure ends, ErrLockLost.
-//   - A holder releases and acquires again at once, over and over: a waiter whose reads
-//     find ever new tenures polls by writing.
-//   - A heartbeat lands late, after a takeover: its condition fails, nothing
-//     changes. A request repeated by the network raises heartbeatCount, so that
-//     it never shows watchers an old version again.
-//   - An acquire lands late, or once more: the record has its token by then, or a
-//     higher one, and it changes nothing. See "Fencing tokens".
-//   - The process crashed: waiters see the version stay unchanged for the
-//     recorded lease and take over on condition that it still is.
-//   - The table is missing, access is denied, the key's name is wrong: GetLock, TryLock
-//     and WaitForLock return at once with an error that says what to do. A holder
-//     keeps trying, since a permission may come back, until its window closes.
+//   - A request failed, timed out, was throttled, conflicted with a transaction, or its credentials
+//     had expired: it is sent again with jittered backoff until the trust window closes. The lock
+//     stays held.
+//   - The reply to an acquire was lost: this client may have the lock without knowing it. The next
+//     step is a read, never another write. Otherwise a client whose replies are all lost would keep
+//     the lock from the others. If the read shows its own write, the next write takes the lock over
+//     at once. If the caller gives up, a release frees it, for a limited time.
+//   - The caller gives up during an acquire: the client waits for the answer for at most half a
+//     second. A cancelled request may still be carried out, and then after the release that should
+//     undo it.
+//   - The reply to a heartbeat or a release was lost: the retry succeeds, because the condition
+//     names the tenure (owner and fencing token), not the version.
+//   - A heartbeat finds the record of another client, or none: the tenure ends with ErrLockLost.
+//   - No renewal succeeds until the window closes, or the process or the machine was paused: the
+//     tenure ends with ErrLeaseExpired. A timer that waits for no request does this, and so does
+//     every call of HasLock.
+//   - A heartbeat conflicts with a transaction on the lock's item: it is repeated within
+//     milliseconds. The tenure's own fenced transactions wait until it is confirmed.
+//   - Heartbeats hang: two at most are in flight, and a third replaces the oldest.
+//   - The machine or the server is overloaded: all requests of one DynamoDB client wait in one
+//     queue. Those of sessions go first, and of the heartbeats those of leases that end first. A
+//     slow answer does not count as lost. While answers are slow, or do not come in time, fewer
+//     requests are in flight.
+//   - Another client updates the record in place, perhaps with the same Identifier: ourVersion no
+//     longer equals recordVersionNumber, and the tenure ends with ErrLockLost.
+//   - A holder releases and acquires again at once, repeatedly: a waiter that finds a new tenure at
+//     each read polls by writing.
+//   - A heartbeat arrives late, after a takeover: its condition fails, and nothing changes. If the
+//     network repeats a request, heartbeatCount rises, so watchers never see an old version again.
+//   - An acquire arrives late, or twice: the record has its token by then, or a higher one, and
+//     nothing changes. See "Fencing tokens".
+//   - The process crashed: waiters see that the version stays unchanged for the recorded lease.
+//     They take over, on condition that it is still unchanged.
+//   - The table is missing, access is denied, or the key has another name: GetLock, TryLock and
+//     WaitForLock return at once with an error that says what to do. A holder retries until its
+//     window closes, because a permission may come back.
 //
-// No lock can prevent what a paused process does after its check of HasLock. The
-// fencing token can: put ConditionCheck into the transaction that does the work (or use
-// TransactWrite), guard an update with Stamp, or compare FencingToken where the work is
-// stored.
+// A lock can't prevent what a paused process does after its check of HasLock. The fencing token
+// can: put ConditionCheck into the transaction that does the work (or use TransactWrite), guard an
+// update with Stamp, or compare FencingToken where the work is stored.
 //
 // # Fencing tokens
 //
-// The client that acquires chooses the token: its wall clock in milliseconds, or one more
-// than the highest that it has seen or tried, whichever is higher. Every acquire is
-// conditional on a record without a token or with a lower one, so a token rises with each
-// change of holder whatever the clocks say:
+// The client that acquires chooses the token. It is the client's wall clock in milliseconds, or one
+// more than the highest token that the client has seen or tried, whichever is higher. An acquire
+// succeeds only if the record has no token or a lower one. So the token rises with each change of
+// holder, whatever the clocks show:
 //
-//   - The clock is behind that of an earlier holder: the acquire is refused, the refusal
-//     shows the record's token, and the client acquires at once with a higher one. That
-//     is the only case in which a free lock costs a second request. A client that has
-//     looked at the record since does not need it.
-//   - An acquire arrives twice, or after its client has given up: its own token, or that of
-//     a later tenure, is in the record, also after a release, and the copy is refused.
-//   - The reply is lost: the next attempt has a higher token, and takes the record over from
-//     the first by its version. The first can't land any more.
-//   - Another client's record has no token (Java, dynamolock, v0.1.0), or the item is gone:
-//     only the clock, and what the client has seen, keep the token high. See "Not promised".
-//   - The token is no number, or so near to the top of its range that there is no room
-//     above: ErrNotALock, and the record is left as it is.
+//   - The clock is behind that of an earlier holder: the acquire is refused, the refusal shows the
+//     record's token, and the client acquires at once with a higher one. Only then does a free lock
+//     cost a second request, and not if the client has read the record before.
+//   - An acquire arrives twice, or after its client has given up: the record has its token, or that
+//     of a later tenure, also after a release. So the copy is refused.
+//   - The reply is lost: the next attempt has a higher token, and replaces the version that the
+//     first attempt wrote. If the first one arrives later, it is refused.
+//   - The record of another library has no token (Java, dynamolock, v0.1.0), or the item was
+//     deleted: the token is then as high as the clock and what the client has seen. See "Not
+//     promised".
+//   - The token is not a number, or there is no higher number: ErrNotALock, and the record is not
+//     changed.
 //
-// No two attempts of a client have the same token, so an owner and a token name one tenure.
+// No two attempts of a client have the same token, so owner and token together name one tenure.
 //
 // # How it is built
 //
-// Three pure types decide: contender (what a waiter knows, and what to do next), tenure
-// (what a holder may believe, and when to renew) and ledger (which records may still
-// carry our name). They read no clock and send nothing. testdata/stories plays scenarios
-// to them. A driver does what they decide, for one client; a keeper renews one tenure; the
-// line and the schedule are shared by all locks of one DynamoDB client.
+// Three pure types make the decisions: contender (what a waiter knows, and its next step), tenure
+// (what a holder may believe, and when to renew) and ledger (which records may still carry this
+// client's name). They read no clock and send nothing. The files in testdata/stories test them with
+// scenarios. A driver carries out the decisions for one client, and a keeper renews one tenure. The
+// line (the queue of requests) and the schedule of heartbeats are shared by all locks of one
+// DynamoDB client.
 //
-// Requests are built in requests.go, and in the files whose names end so, for sessions and
-// tables. Only expression.go, fence.go and stamp.go know DynamoDB's request types beside them:
-// for the texts of their conditions, and for the caller's own requests.
+// Requests are built in requests.go, sessionrequests.go and tablerequests.go. Besides them, only
+// expression.go, fence.go and stamp.go use DynamoDB's request types: for the texts of conditions,
+// and for the caller's own requests.
 //
 // # Not promised
 //
-// A machine that is suspended and has its wall clock set back meanwhile, a virtual
-// machine that is stopped with both its clocks, or copied while it runs (its clocks
-// then lie, or there are two of it); an operator who edits or deletes a held item (its holder
-// notices at its next heartbeat, and fencing still holds); MaxClockSkew set lower
-// than the truth; ReclaimOnRestart with an Identifier that two live processes
-// share. Fencing tokens restart from a wall clock in milliseconds when an item
-// has been deleted (DeleteOnRelease, TTL, by hand) or overwritten by a Java
-// client: there, and only there, they are as good as the fleet's clocks, and as fresh as
-// the request that makes the item anew.
+// The promises do not hold in these cases:
+//
+//   - A machine is suspended and its wall clock is set back meanwhile. A virtual machine is stopped
+//     so that both its clocks stop, or is copied while it runs.
+//   - Somebody edits or deletes the item of a held lock. The holder notices at its next heartbeat,
+//     and fencing works.
+//   - MaxClockSkew is lower than the real difference.
+//   - ReclaimOnRestart is set, and two running processes share an Identifier.
+//
+// Fencing tokens start again from a wall clock if an item was deleted (DeleteOnRelease, TTL, by
+// hand) or overwritten by a Java client. Only then they depend on the clocks of the fleet, and on
+// the delay of the request that creates the item again.
 //
 // # The record
 //
-// The schema is that of awslabs/amazon-dynamodb-lock-client, so that Java and Go
-// can share a table; cirello.io/dynamolock's spelling of a lease ("5s") is read;
-// and an item of dynamodb-lock-client-golang v0.1.0, the library whose API this
-// is, is watched and taken over as one of its own, so that a fleet can be upgraded
-// in place. Any other item is not a lock: it is reported and never overwritten.
+// The schema is that of awslabs/amazon-dynamodb-lock-client, so Java and Go can share a table. The
+// lease of cirello.io/dynamolock ("5s") can be read. Items of dynamodb-lock-client-golang v0.1.0,
+// whose API this package has, are watched and taken over, so a fleet can be upgraded in place. Any
+// other item is not a lock: it is reported and never overwritten.
 package lockclient
