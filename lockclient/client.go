@@ -60,8 +60,8 @@ type DynamoDBLockClient struct {
 	// The toolkit turns the SDK's own retries off, request by request. Required.
 	Client dynamodbiface.DynamoDBAPI
 
-	// Logger hears of tenures that begin and end at V(0), of heartbeats at V(1)
-	// and of polls at V(2). The zero value is silent.
+	// Logger gets the begin and end of each tenure at V(0), heartbeats at V(1), and polls at V(2).
+	// The zero value is silent.
 	Logger logr.Logger
 
 	// PartitionKeyName is the table's partition key, a string attribute. "": "key".
@@ -75,21 +75,21 @@ type DynamoDBLockClient struct {
 	// place what an earlier holder stored. At most 256 KiB.
 	Data []byte
 
-	// DeleteOnRelease deletes the item on release instead of marking it released.
-	// The next fencing token then starts from the clock of whoever acquires next, in
-	// milliseconds: keep the item where clocks are not synchronised.
+	// DeleteOnRelease deletes the item on release instead of marking it released. The next fencing
+	// token then starts again from the clock of the next holder. Leave it false if clocks are not
+	// synchronised.
 	DeleteOnRelease bool
 
-	// TTL, 1 h or more, keeps the item's "ttl" attribute (epoch seconds) this far
-	// ahead, so that DynamoDB removes abandoned items by itself. 0: no such
-	// attribute. Do not use it in a table shared with Java clients that update records
-	// in place (withUpdateExistingLockRecord): they leave our ttl beside their lease,
-	// and DynamoDB deletes the record that they hold when it has passed.
+	// TTL, 1 h or more, keeps the item's "ttl" attribute (epoch seconds) this far ahead, so that
+	// DynamoDB removes abandoned items. 0: no such attribute. Do not use it in a table shared with
+	// Java clients that update records in place (withUpdateExistingLockRecord): they leave this
+	// attribute in their record, and DynamoDB deletes the record at that time, although they hold
+	// the lock.
 	TTL time.Duration
 
-	// PollPeriod is the longest pause of WaitForLock between two polls. 0: polls
-	// follow the holder's heartbeats, one just after each. Where the record does not
-	// say when these come, polls come once in a HeartbeatPeriod.
+	// PollPeriod is the longest pause of WaitForLock between two polls. 0: polls follow the
+	// holder's heartbeats, one just after each. If the record does not contain their period, polls
+	// come once in a HeartbeatPeriod.
 	PollPeriod time.Duration
 
 	// ReclaimOnRestart takes over at once a lock whose record carries our own
@@ -98,11 +98,11 @@ type DynamoDBLockClient struct {
 	// Identifier.
 	ReclaimOnRestart bool
 
-	// MaxClockSkew, when > 0, says that the wall clocks of all clients of this lock
-	// differ by less than this. A lease whose recorded end has passed by more then
-	// counts as over without being watched. A process that lives shorter than a lease
-	// can so take over from a crashed one at once. 0: wall clocks are never compared
-	// (see TryLock). A value below the real skew makes two clients lead at once.
+	// MaxClockSkew, when > 0, says that the wall clocks of all clients of this lock differ by less
+	// than this. A lease whose recorded end has passed by more then counts as over without being
+	// watched. So a process that runs for less than a lease can take over from a crashed one at
+	// once. 0: wall clocks are never compared (see TryLock). If it is below the real skew, two
+	// clients can hold the lock at once.
 	MaxClockSkew time.Duration
 
 	// Session, if given, keeps this lock together with any number of others, by one
@@ -111,7 +111,7 @@ type DynamoDBLockClient struct {
 	// the session's. See Session for what differs.
 	Session *Session
 
-	// Clock is where time comes from. nil: the system. For tests.
+	// Clock is the time of this machine, for tests. nil: the system's.
 	Clock Clock
 
 	kind recordKind // of a session's item, which only this package makes
@@ -137,10 +137,10 @@ func (c *DynamoDBLockClient) GetLock() (bool, error) {
 //   - (false, err) for everything else: ErrInvalidConfig, ErrTableNotFound,
 //     ErrAccessDenied, ErrNotALock, ErrInterrupted, ctx's error, the SDK's.
 //
-// One acquire or refusal is one UpdateItem. Only a failed request is repeated, twice
-// at most. GetLock keeps watching the holder between calls: the first call that
-// comes a full recorded lease after the record last changed takes the lock over from
-// a crashed holder. A process that lives shorter than that needs TryLock.
+// One acquire or refusal is one UpdateItem. Only a failed request is repeated, twice at most.
+// GetLock keeps watching the holder between calls: a call takes the lock over from a crashed holder
+// if the record has not changed for the recorded lease. A process that runs for less than that
+// needs TryLock.
 func (c *DynamoDBLockClient) GetLockWithContext(ctx context.Context) (bool, error) {
 	d, err := c.driver()
 	if err != nil {
@@ -172,10 +172,9 @@ func (c *DynamoDBLockClient) TryLock(ctx context.Context) error {
 // backoff for as long as ctx allows. If the lock is held already, its heartbeats go
 // on.
 //
-// Waiting costs about one eventually consistent GetItem for each heartbeat of the
-// holder, however many goroutines wait for one client. A crashed holder is replaced
-// when its recorded lease has run out. A release is noticed with the next poll, and
-// at once where it was announced (AnnounceRelease).
+// Waiting costs about one eventually consistent GetItem for each heartbeat of the holder, however
+// many goroutines wait for one client. A crashed holder is replaced when its recorded lease has run
+// out. A release is noticed with the next poll, and at once if it was announced (AnnounceRelease).
 func (c *DynamoDBLockClient) WaitForLock(ctx context.Context) error {
 	d, err := c.driver()
 	if err != nil {
@@ -184,12 +183,11 @@ func (c *DynamoDBLockClient) WaitForLock(ctx context.Context) error {
 	return d.waitForLock(ctx)
 }
 
-// PollLock is one step of waiting, for callers that run their own loop. Its results
-// are those of GetLockWithContext, and LockHeldError.RetryAfter says when the next
-// poll can tell anything new. While a live holder is being watched, a poll is one
-// eventually consistent GetItem. A write is sent only when the lock was seen free,
-// its watched lease has run out, or it keeps changing hands between polls. A release
-// may therefore be noticed one poll late.
+// PollLock is one step of waiting, for callers that run their own loop. Its results are those of
+// GetLockWithContext, and LockHeldError.RetryAfter says when the next poll can show a change. While
+// a live holder is being watched, a poll is one eventually consistent GetItem. A write is sent only
+// when the lock was seen free, its watched lease has run out, or it has another holder at each
+// poll. A release may therefore be noticed one poll late.
 func (c *DynamoDBLockClient) PollLock(ctx context.Context) (bool, error) {
 	d, err := c.driver()
 	if err != nil {
@@ -210,9 +208,9 @@ func (c *DynamoDBLockClient) HasLock() (bool, error) {
 	return false, nil
 }
 
-// LockError says why the last tenure ended: errors.Is tells ErrLockLost (the record
-// is another's, or gone) from ErrLeaseExpired (not renewed in time). nil while the
-// lock is held, after RemoveLock, and before the first tenure.
+// LockError says why the last tenure ended: errors.Is distinguishes ErrLockLost (the record belongs
+// to another client, or was deleted) and ErrLeaseExpired (not renewed in time). nil while the lock
+// is held, after RemoveLock, and before the first tenure.
 func (c *DynamoDBLockClient) LockError() error {
 	_, err := c.HasLock()
 	return err
@@ -228,11 +226,10 @@ func (c *DynamoDBLockClient) StopHeartbeat() {
 	}
 }
 
-// AnnounceRelease tells the waiters that this tenure will be released soon, so that
-// they poll closely for a while. The next holder then comes within a fraction of a
-// second of the release instead of within a heartbeat. Call it when the work begins
-// to wind down. It is one UpdateItem, which does not renew the lease. You need not
-// release afterwards.
+// AnnounceRelease tells the waiters that this tenure will be released soon, so that they poll often
+// for a while. The next holder then comes within a fraction of a second of the release instead of
+// within a heartbeat. Call it when the work begins to stop. It is one UpdateItem, which does not
+// renew the lease. You need not release afterwards.
 //
 // ErrNotHeld without a tenure. ErrLockLost if the tenure turns out to be over. Any
 // other error only slows the handover.
@@ -259,12 +256,11 @@ func (c *DynamoDBLockClient) RemoveLock() error {
 	return d.removeLock(ctx, "")
 }
 
-// RemoveLockWithContext frees the lock if it is ours, and never another's. The
-// tenure ends first (HasLock is false and Lost closed before the request is sent),
-// then one conditional UpdateItem marks the record released. A failed request is
-// repeated until ctx is done. It returns nil when the lock was freed or there was
-// nothing of ours to free. After an error the record may still carry our name until
-// its lease runs out: call again to free it sooner.
+// RemoveLockWithContext frees the lock if this client holds it, and never another client's. The
+// tenure ends first (HasLock is false and Lost closed before the request is sent), then one
+// conditional UpdateItem marks the record released. A failed request is repeated until ctx is done.
+// It returns nil when the lock was freed or this client did not hold it. After an error the record
+// may still have this client's name until its lease runs out: call again to free it sooner.
 //
 // All calls that are acquiring the lock with this client end with ErrInterrupted, and
 // what they may have written is freed as well.
@@ -276,15 +272,14 @@ func (c *DynamoDBLockClient) RemoveLockWithContext(ctx context.Context) error {
 	return d.removeLock(ctx, "")
 }
 
-// ReleaseTo is RemoveLockWithContext that names who should hold the lock next: the client
-// with the Identifier heir. For one HeartbeatPeriod the heir alone takes the lock. Others
-// that see the release hold back for so long, counted from when they see it: they get a
-// *LockHeldError with an empty Owner and with Heir. An heir that is gone so costs one
-// heartbeat.
+// ReleaseTo is RemoveLockWithContext that names who should hold the lock next: the client with the
+// Identifier heir. For one HeartbeatPeriod the heir alone takes the lock. Others that see the
+// release wait for this time, counted from when they see it. They get a *LockHeldError with Heir
+// and an empty Owner. If the heir has ended, this costs one heartbeat.
 //
-// It is a courtesy and no promise. A GetLock that has not seen the release takes the lock
-// at once, and so do other libraries and earlier versions of this one. With DeleteOnRelease
-// the item is marked released all the same.
+// It is not a guarantee. A GetLock that has not seen the release takes the lock at once, and so do
+// other libraries and earlier versions of this one. The item is marked released even with
+// DeleteOnRelease.
 //
 // ErrInvalidConfig, and nothing is released, if heir is empty, is this client's own
 // Identifier, is longer than 2048 bytes or is not UTF-8.
@@ -410,9 +405,9 @@ func (c *DynamoDBLockClient) driver() (*driver, error) {
 	return d, nil
 }
 
-// LimitHeartbeat sets HeartbeatPeriod to atMost where it was left at 0 and would be longer by
-// default. It has no effect on a HeartbeatPeriod that was given, nor once the fields are fixed. An
-// elector whose RenewDeadline is short calls it.
+// LimitHeartbeat sets HeartbeatPeriod to atMost if it is 0 and would be longer by default. It has
+// no effect if HeartbeatPeriod was set, or after the first use of the client. An elector whose
+// RenewDeadline is short calls it.
 func (c *DynamoDBLockClient) LimitHeartbeat(atMost time.Duration) {
 	if c.Session != nil {
 		c.Session.limitHeartbeat(atMost)
@@ -425,12 +420,11 @@ func (c *DynamoDBLockClient) LimitHeartbeat(atMost time.Duration) {
 	}
 }
 
-// ObserveHeartbeats calls observe after each heartbeat of this and later tenures:
-// how long its answer took, and nil or why it failed (a heartbeat that is overdue is
-// reported as failed when the next one is sent). observe is called from the
-// heartbeat's goroutine, from several at once when answers are late, and must not
-// block. It is called no more after stop. Useful for metrics. A client whose
-// configuration is invalid has no heartbeats to observe.
+// ObserveHeartbeats calls observe after each heartbeat of this and later tenures: how long its
+// answer took, and why it failed, or nil. A heartbeat without an answer is reported as failed when
+// the next one is sent. observe is called from the heartbeat's goroutine, from several at once if
+// answers are late, and must not block. It is not called any more after stop. Useful for metrics. A
+// client whose configuration is invalid has no heartbeats to observe.
 func (c *DynamoDBLockClient) ObserveHeartbeats(observe func(took time.Duration, err error)) (stop func()) {
 	d, err := c.driver()
 	if err != nil {

@@ -16,8 +16,8 @@ import (
 var (
 	// ErrLockHeld: another client holds the lock. The error is a *LockHeldError.
 	ErrLockHeld = errors.New("lockclient: lock is held")
-	// ErrLockLost: the tenure ended because the record is another's, was released or
-	// deleted by someone else, or a fenced transaction found it so.
+	// ErrLockLost: the tenure ended because another client has the record, has released it or has
+	// deleted it. A heartbeat or a fenced transaction found this.
 	ErrLockLost = errors.New("lockclient: lock lost")
 	// ErrLeaseExpired: the tenure ended because no heartbeat was confirmed in time.
 	ErrLeaseExpired = errors.New("lockclient: lease expired")
@@ -34,8 +34,8 @@ var (
 	ErrAccessDenied = errors.New("lockclient: access denied")
 	// ErrNotALock: the item under the lock's key is not a lock. It was not changed.
 	ErrNotALock = errors.New("lockclient: item is not a lock")
-	// ErrOutcomeUnknown: a fenced transaction may or may not have been carried out, and
-	// no answer that tells came in time.
+	// ErrOutcomeUnknown: a fenced transaction may have been carried out, and no answer came in time
+	// that says so.
 	ErrOutcomeUnknown = errors.New("lockclient: outcome of the transaction unknown")
 	// ErrInterrupted: RemoveLock was called while the acquire was under way.
 	ErrInterrupted = errors.New("lockclient: interrupted by RemoveLock")
@@ -55,10 +55,9 @@ func (e *configError) Unwrap() []error { return []error{ErrInvalidConfig, e.fiel
 // Permanent is true: a retry does not help.
 func (e *configError) Permanent() bool { return true }
 
-// LockHeldError says who holds the lock. errors.Is(err, ErrLockHeld) and the SDK's
-// *dynamodb.ConditionalCheckFailedException are in its chain, and it is an
-// awserr.Error of that code itself, which callers of dynamodb-lock-client-golang
-// look for.
+// LockHeldError says who holds the lock. ErrLockHeld and the SDK's
+// *dynamodb.ConditionalCheckFailedException are in its chain. It is also an awserr.Error with the
+// code of that exception, which callers of dynamodb-lock-client-golang look for.
 type LockHeldError struct {
 	LockName string
 	// Owner is the holder's Identifier. "": nobody holds the lock, but it was released to
@@ -68,12 +67,11 @@ type LockHeldError struct {
 	Heir string
 	// FencingToken is the holder's; 0 where its client writes none.
 	FencingToken int64
-	// LeaseDuration is the one that is waited for: the recorded one, or what stands in
-	// for it where the record has none that can be read.
+	// LeaseDuration is how long the record is watched: the recorded lease, or this client's own or
+	// a minute, whichever is longer, if the record has no readable lease.
 	LeaseDuration time.Duration
-	// RetryAfter is when the next attempt can show anything new: after the holder's next
-	// heartbeat is due, when its lease will have run out unrenewed, or when Heir's time is
-	// over.
+	// RetryAfter is the time until the next attempt can show a change: after the holder's next
+	// heartbeat, at the end of its lease, or at the end of Heir's time.
 	RetryAfter time.Duration
 	// Unchanged is for how long this client has seen the record as it is now.
 	Unchanged time.Duration
@@ -89,7 +87,7 @@ func (e *LockHeldError) Error() string {
 		e.LockName, e.Owner, e.FencingToken, e.LeaseDuration)
 }
 
-// Unwrap leads to ErrLockHeld and, from GetLock or where a write was refused, to the SDK's
+// Unwrap leads to ErrLockHeld and, from GetLock or after a refused write, to the SDK's
 // ConditionalCheckFailedException. A poll that only read has none.
 func (e *LockHeldError) Unwrap() []error {
 	if e.cause == nil {
@@ -121,8 +119,7 @@ func (e *LockHeldError) Watched() (unchanged, lease time.Duration) {
 
 var _ awserr.Error = (*LockHeldError)(nil)
 
-// requestError is a request that failed: what it was for, which lock, and what to
-// do where something can be done.
+// requestError is a request that failed: its purpose, the lock, and the remedy if there is one.
 type requestError struct {
 	doing, lock, table string
 	kind               error // a sentinel, or nil
@@ -197,7 +194,7 @@ func (e *clientPanic) Error() string {
 	return fmt.Sprintf("the DynamoDB client panicked in %s: %v", e.where, e.value)
 }
 
-// Unwrap leads to what was thrown, where that is an error.
+// Unwrap returns the value of the panic if it is an error.
 func (e *clientPanic) Unwrap() error {
 	err, _ := e.value.(error)
 	return err

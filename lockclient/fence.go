@@ -19,9 +19,9 @@ import (
 // is true, atomically with the rest. Make a new one for each transaction. Without a
 // tenure it returns ErrNotHeld.
 //
-// The lock's item is only read. DynamoDB refuses one of two requests that meet on it
-// (TransactionConflict): the heartbeat is repeated by itself, and the transaction by
-// TransactWrite, which also keeps out of the way of a heartbeat that is being repeated.
+// The lock's item is only read. If the transaction and a heartbeat arrive at the same time,
+// DynamoDB refuses one of them (TransactionConflict). The heartbeat is repeated automatically, and
+// the transaction by TransactWrite, which waits while a heartbeat is being repeated.
 func (c *DynamoDBLockClient) ConditionCheck() (*dynamodb.ConditionCheck, error) {
 	k, err := c.heldTenure()
 	if err != nil {
@@ -36,16 +36,15 @@ func (c *DynamoDBLockClient) ConditionCheck() (*dynamodb.ConditionCheck, error) 
 // jittered backoff, always with the same ClientRequestToken, so that it is carried out
 // once. While a heartbeat of the lock is being repeated, it waits.
 //
-// It returns ErrNotHeld when there is no tenure. ErrLockLost says that the lock's record is
-// no longer this tenure's: nothing was written, and nothing will be, whatever copies of the
-// request the network has made. The SDK's *dynamodb.TransactionCanceledException says that a
-// condition of the caller's own failed.
+// It returns ErrNotHeld when there is no tenure. ErrLockLost says that the lock's record is no
+// longer this tenure's: nothing was written, and nothing will be, even if the network repeats the
+// request. The SDK's *dynamodb.TransactionCanceledException says that a condition of the caller's
+// own failed.
 //
-// ErrOutcomeUnknown says that the transaction may have been carried out, or may still be,
-// but only if the lock was held then. ctx's error or the SDK's is beside it, and never
-// ErrLockLost. Before TransactWrite returns it, it repeats the transaction for one lease
-// after the tenure has ended, since a success or ErrLockLost tells what became of all
-// attempts.
+// ErrOutcomeUnknown says that the transaction may have been carried out, or may still be, but only
+// if the lock was held then. ctx's error or the SDK's is in the chain too, and never ErrLockLost.
+// Before that TransactWrite repeats the transaction for one lease after the end of the tenure,
+// because a success or ErrLockLost settles the outcome of all attempts.
 func (c *DynamoDBLockClient) TransactWrite(ctx context.Context, in *dynamodb.TransactWriteItemsInput) (*dynamodb.TransactWriteItemsOutput, error) {
 	k, err := c.heldTenure()
 	if err != nil {
@@ -126,13 +125,13 @@ func (t *transaction) withOutcome(why error) error {
 	return why
 }
 
-// finalError returns what to tell the caller about an answer, or nil if the transaction
-// should be repeated.
+// finalError returns the caller's error for an answer, or nil if the transaction should be
+// repeated.
 func (t *transaction) finalError(err error) error {
-	// If an earlier attempt, or a copy of one, had been carried out, DynamoDB would have
-	// recognised its token and checked no condition. One that is still in flight will fail the
-	// same check. So it is certain that nothing was written, unless this process has stood
-	// still until the token was forgotten.
+	// If an earlier attempt, or a copy of one, had been carried out, DynamoDB would have recognised
+	// its token and checked no condition. One that is still in flight will fail the same check. So
+	// it is certain that nothing was written, unless this process was paused until DynamoDB had
+	// forgotten the token.
 	if lost := TransactionError(err, t.check); lost != nil {
 		t.k.lose(reasonRecord(err, t.check), err)
 		if t.left && t.passed.Fold(lease.Now(t.k.driver().clock)) > tokenMemory {
@@ -177,8 +176,8 @@ func (t *transaction) reasonToStop(last error) error {
 	case passed-t.ended > t.k.driver().Lease:
 		return fmt.Errorf("%w: %s (last answer: %w)", ErrOutcomeUnknown, why, brief(last)) // why is not wrapped: ErrLockLost would say that nothing was written
 	}
-	// A refusal does not tell what became of a copy of the request. The next answer does: if
-	// one was carried out, it is a success, and else the lock's condition fails for all.
+	// A refusal says nothing about a copy of the request. The next answer does: it is a success if
+	// a copy was carried out, and otherwise the lock's condition fails for all copies.
 	return nil
 }
 

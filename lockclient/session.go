@@ -11,9 +11,9 @@ import (
 	"github.com/go-logr/logr"
 )
 
-// Session keeps any number of locks with one heartbeat. A lock with a Session is its
-// member: acquired and released like any lock, and not written in between. The session
-// has an item of its own in the table, which says that this process is alive:
+// Session keeps any number of locks with one heartbeat. A lock with a Session is its member:
+// acquired and released like any lock, and not written in between. The session has an item in the
+// table, which shows that this process is alive:
 //
 //	session := &lockclient.Session{TableName: "locks", Client: db, LeaseDuration: 15 * time.Second}
 //	lock := &lockclient.DynamoDBLockClient{LockName: "shard-17", Session: session}
@@ -40,20 +40,19 @@ import (
 //
 // # When a member is held
 //
-// A member is held if and only if its acquire was confirmed under the session that is
-// open now, and that session is inside its trust window. So all members end together
-// when the session does: HasLock is false, Lost is closed, and LockError says why. A
-// confirmation that arrives after the session under which it was sent has ended wins
-// nothing. Such a record is freed.
+// A member is held if and only if its acquire was confirmed under the session that is open now, and
+// that session is inside its trust window. So all members end together when the session does:
+// HasLock is false, Lost is closed, and LockError says why. If the confirmation of an acquire
+// arrives after the end of its session, the lock is not acquired, and the record is freed.
 //
 // # How others take over
 //
-// A waiter follows the member's record to the session's item and watches that, as it would
-// watch any holder. All waiters of a process share one look at it. When it has stayed
-// unchanged for the session's lease, a waiter marks it as over, on condition that it still
-// is unchanged. Only then may the members be taken, by anybody. The mark is final. An
-// item that has been deleted is watched for a lease as well, and then marked. A process
-// takes the locks of a session that it has lost itself at once.
+// A waiter follows the member's record to the session's item and watches that, as it would watch
+// any holder. All waiters of a process share one read of it. When it has stayed unchanged for the
+// session's lease, a waiter marks it as over, on condition that it still is unchanged. Only then
+// may any client take the members. The mark is final. An item that has been deleted is watched for
+// a lease as well, and then marked. If a process has lost its own session, it may take that
+// session's locks at once.
 //
 // At most 64 takeovers of a process are under way. While the table throttles there are
 // fewer: about two requests for each that is carried out, and 20 a second. A heartbeat that
@@ -71,15 +70,16 @@ import (
 //
 // # What differs on a member
 //
-//   - An acquire that a proxy sends once more after it was refused may take the lock for
-//     nobody. A lock's own lease would run out. A member is free when its session ends.
-//   - An acquire or a release whose outcome is unknown would stay for as long as the
-//     session lives. The session goes on freeing it with its heartbeats.
+//   - If a proxy repeats an acquire after it was refused, the lock may be taken although no client
+//     knows of it. Without a session its lease would run out. A member is free when its session
+//     ends.
+//   - After an acquire or a release with an unknown outcome, the record could stay for as long as
+//     the session. So the session frees it with its heartbeats.
 //   - StopHeartbeat stops counting the session's renewals for this lock. When its trust
 //     window has closed, the lock is released.
 //   - TTL is set when the lock is released. DynamoDB must not delete the record of a member.
-//   - A record that somebody edits or deletes is noticed only by the next release,
-//     ConditionCheck or TransactWrite. Fencing holds, as ever.
+//   - If somebody edits or deletes a record, only the next release, ConditionCheck or TransactWrite
+//     notices. Fencing works.
 type Session struct {
 	// TableName is the DynamoDB table of the session and of its members. Required.
 	TableName string
@@ -106,11 +106,11 @@ type Session struct {
 	// item then has its name as the sort key's value, too. "": none.
 	SortKeyName string
 
-	// Logger hears of sessions that begin and end at V(0), and of heartbeats at V(1). The
-	// zero value is silent.
+	// Logger gets the begin and end of each session at V(0), and heartbeats at V(1). The zero value
+	// is silent.
 	Logger logr.Logger
 
-	// Clock is where time comes from. nil: the system. For tests.
+	// Clock is the time of this machine, for tests. nil: the system's.
 	Clock Clock
 
 	mu   sync.Mutex // guards the first use: fields -> state
@@ -134,9 +134,9 @@ type SessionStats struct {
 }
 
 // Open makes sure that a session is open, and returns the name of its item,
-// "leaderkit/session/<uuid>". The members' acquires do it by themselves. It is for callers
-// who publish the name before they acquire anything. A name is used once: after a loss the
-// next Open returns another one (see Lost).
+// "leaderkit/session/<uuid>". An acquire of a member does that, too. Call Open to publish the name
+// before any acquire. A name is used once: after a loss the next Open returns another one (see
+// Lost).
 //
 // One UpdateItem if none is open, else no request. It returns ErrSessionClosed after
 // Close, ErrInvalidConfig, ErrTableNotFound, ErrAccessDenied, ctx's error, or the SDK's.
@@ -169,8 +169,8 @@ func (s *Session) Lost() <-chan struct{} {
 	return closedChannel
 }
 
-// Err says why the last session ended: errors.Is tells ErrLockLost (its item was marked by
-// another, or is gone), ErrLeaseExpired (not renewed in time) and ErrSessionClosed. nil
+// Err says why the last session ended: errors.Is distinguishes ErrLockLost (another client has
+// marked or deleted its item), ErrLeaseExpired (not renewed in time) and ErrSessionClosed. nil
 // while one is open, and before the first.
 func (s *Session) Err() error {
 	d := s.inst.Load()
@@ -186,9 +186,9 @@ func (s *Session) Err() error {
 // taken until the lease runs out: call Close again to free them sooner. Where clients that
 // know no sessions compete for the locks, such as Java's, release each lock before.
 //
-// Acquires under way win nothing. From now on all acquires of members return
-// ErrSessionClosed, those that wait with their next poll. Closing a closed Session, or one
-// that was never used, returns nil.
+// Acquires under way fail. From now on all acquires of members return ErrSessionClosed; those
+// that wait do so with their next poll. Closing a closed Session, or one that was never used,
+// returns nil.
 func (s *Session) Close(ctx context.Context) error {
 	d, err := s.driver()
 	if err != nil {
@@ -197,9 +197,9 @@ func (s *Session) Close(ctx context.Context) error {
 	return d.close(ctx)
 }
 
-// AnnounceClose tells all waiters that the session will be closed soon, so that they look
-// closely for a while. Others then have its locks within a fraction of a second of Close.
-// One UpdateItem. ErrNotHeld if no session is open.
+// AnnounceClose tells all waiters that the session will be closed soon, so that they read its item
+// often for a while. Others then have its locks within a fraction of a second of Close. One
+// UpdateItem. ErrNotHeld if no session is open.
 func (s *Session) AnnounceClose(ctx context.Context) error {
 	if _, err := s.driver(); err != nil {
 		return err
@@ -212,13 +212,13 @@ func (s *Session) AnnounceClose(ctx context.Context) error {
 	return e.keeper.announce(ctx)
 }
 
-// WaitForEnd blocks until the session with that name is over (nil): it was closed, or it
-// has died and this call, or another client, has marked it so. ctx's error if that is done
-// first. Failed requests are retried. ErrNotALock if something else is under that name. It
-// costs about one eventually consistent GetItem for each heartbeat of that session, however
-// many calls and locks of this process wait for it.
+// WaitForEnd blocks until the session with that name is over (nil): it was closed, or its process
+// has ended and this call, or another client, has marked it as over. ctx's error if that is done
+// first. Failed requests are retried. ErrNotALock if something else has that name. It costs about
+// one eventually consistent GetItem for each heartbeat of that session, however many calls and
+// locks of this process wait for it.
 //
-// A name that is in nobody's record, because its item was never created or has been removed,
+// If there is no item with that name, because it was never created or has been deleted, the session
 // counts as over after one LeaseDuration of this Session, or a minute if that is longer.
 func (s *Session) WaitForEnd(ctx context.Context, name string) error {
 	d, err := s.driver()

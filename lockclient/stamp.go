@@ -19,18 +19,17 @@ const (
 	stampValue = ":leaderkitFence"
 )
 
-// Stamp returns a copy of in that is guarded by the current tenure's fencing token:
-// the update is refused once a later tenure has written the item with a stamp of its
-// own. It adds the condition
+// Stamp returns a copy of in that is guarded by the current tenure's fencing token: the update is
+// refused after a later tenure has written the item with Stamp. It adds the condition
 //
 //	attribute_not_exists(fence) OR fence <= :token
 //
 // and sets fence to the token. in is not changed. Its UpdateExpression may be empty,
 // and must not use FenceAttribute itself. StampError reads the refusal.
 //
-// A stamp needs no transaction, so it also works on multi-Region strongly consistent
-// tables, which have none. It guards less than ConditionCheck: a write of an earlier
-// tenure is refused only after a later tenure has written the same item.
+// A stamp needs no transaction, so it also works on multi-Region strongly consistent tables, which
+// have none. It protects less than ConditionCheck: a write of an earlier tenure is refused only
+// after a later tenure has written the same item.
 //
 // ErrNotHeld without a tenure. ErrInvalidConfig if in uses the legacy parameters
 // AttributeUpdates or Expected.

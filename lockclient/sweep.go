@@ -15,10 +15,10 @@ import (
 // off, which would delete them otherwise. It is safe at any time, and several processes may
 // call it at once. An item that a lock still names is kept.
 //
-// It reads the whole table once, eventually consistent, and sends a DeleteItem for each item
-// that goes. The item of a session that has died unmarked is first watched for the session's
-// lease, all of them at the same time, so that a call may take as long as the longest of
-// them. Those with a lease above 10 minutes are kept.
+// It reads the whole table once, eventually consistent, and sends a DeleteItem for each item. If a
+// session has ended without a mark, its item is first watched for the session's lease. All such
+// items are watched at the same time, so a call takes as long as the longest lease. Items with a
+// lease above 10 minutes are kept.
 //
 // A request that fails is repeated for up to 10 s. removed counts also where err is not nil.
 // It needs dynamodb:DescribeTable, Scan and DeleteItem. ErrInvalidConfig, ErrTableNotFound,
@@ -26,23 +26,24 @@ import (
 //
 // # Why nothing goes wrong without the item
 //
-// Belief never rests on the item of another's session, and a lock is taken only after a mark
-// was confirmed or seen. So what can be lost with the item is time:
+// No client believes in a lock because of another's session item, and a lock is taken only after a
+// mark was confirmed or seen. So without the item only time can be lost:
 //
-//   - The session's own process may not know yet that it has ended. Its heartbeats and its
-//     Close name their tenure, are refused without an item, and never create one. It had
-//     stopped believing before: an item goes only after a mark, or after a lease unchanged.
+//   - The session's own process may not know yet that it has ended. Its heartbeats and its Close
+//     name their tenure, are refused without an item, and never create one. It had stopped
+//     believing before: an item is deleted only after a mark, or after it was unchanged for a
+//     lease.
 //   - A waiter that has seen the mark does not look again. It takes locks by their versions.
-//   - A waiter that has not seen it finds no item, watches that for a lease, and makes a mark
-//     of its own, as for any item that is missing. It comes later, never sooner. To spare it
-//     that, items that a lock names are kept.
-//   - An acquire that arrives when its session has gone leaves a lock that names a session
-//     without an item. The same holds for that lock.
-//   - A copy of the request that created the item may arrive again, and create it anew, with
-//     nobody behind it. It is watched and marked like that of any dead session.
-//   - A wall clock that is wrong, here or there, has an item go too early or stay. The first
-//     is one of the cases above. An item that is renewed meanwhile never goes: the deletion
-//     names the version that was seen.
+//   - A waiter that has not seen it finds no item, watches that for a lease, and makes a mark, as
+//     for any missing item. So it takes the lock later, never earlier. To avoid that, items that a
+//     lock names are kept.
+//   - An acquire that arrives after its session's item was deleted leaves a lock whose session has
+//     no item. The same applies to that lock.
+//   - A copy of the request that created the item may arrive again, and create it again, without a
+//     process. It is watched and marked like the item of any crashed session.
+//   - If a wall clock is wrong, an item is deleted too early, which is one of the cases above, or
+//     it stays. An item that is renewed meanwhile is never deleted: the deletion names the version
+//     that was seen.
 func SweepSessions(ctx context.Context, client dynamodbiface.DynamoDBAPI, table string) (removed int, err error) {
 	if isNil(client) {
 		return 0, errNilClient

@@ -14,9 +14,8 @@ import (
 	"github.com/aws/aws-sdk-go/service/dynamodb/dynamodbiface"
 )
 
-// Peek reads the lock's record, consistently, and changes nothing. A lock that was
-// never taken is a LockItem that is Released and has no Owner. An item that is no lock
-// is ErrNotALock.
+// Peek reads the lock's record, consistently, and changes nothing. A lock that was never taken is a
+// LockItem that is Released and has no Owner. If the item is not a lock, the error is ErrNotALock.
 func (c *DynamoDBLockClient) Peek(ctx context.Context) (*LockItem, error) {
 	d, err := c.driver()
 	if err != nil {
@@ -50,7 +49,7 @@ func (c *DynamoDBLockClient) Peek(ctx context.Context) (*LockItem, error) {
 func (i *LockItem) underSession(lock, holder *record) {
 	i.Session, i.LeaseDuration = lock.session, lock.sessionLease
 	switch {
-	case holder.version.dialect == dialectEmpty: // deleted: whoever waits for the lock sees to it
+	case holder.version.dialect == dialectEmpty: // deleted: a waiter for the lock will mark it
 	case holder.released():
 		i.SessionOver, i.Released = true, true
 	default:
@@ -59,11 +58,11 @@ func (i *LockItem) underSession(lock, holder *record) {
 	}
 }
 
-// Locks yields every lock of a table, in no order. It reads page by page as the loop goes
-// on, and leaving the loop stops it. Items that are no locks are skipped, and so are those
-// of sessions: a lock that is held under one says so (Session). An error is yielded once,
-// last. A request that fails is repeated for up to 10 s. Locks reads the whole table,
-// eventually consistent: it is for operators and dashboards, not for deciding who leads.
+// Locks yields every lock of a table, in no order. It reads page by page as the loop goes on, and
+// leaving the loop stops it. Items that are not locks are skipped, and so are the items of
+// sessions. A lock of a session has its name (LockItem.Session). An error is yielded once, last. A
+// request that fails is repeated for up to 10 s. Locks reads the whole table, eventually
+// consistent: it is for operators and dashboards, not for deciding who leads.
 func Locks(ctx context.Context, client dynamodbiface.DynamoDBAPI, table string) iter.Seq2[*LockItem, error] {
 	return func(yield func(*LockItem, error) bool) {
 		if isNil(client) {
