@@ -39,7 +39,7 @@ func Example() {
 				fmt.Println("leading")
 				shutdown() // something asks the process to end
 				<-ctx.Done()
-				fmt.Println("winding down:", context.Cause(ctx))
+				fmt.Println("stopping:", context.Cause(ctx))
 			},
 			OnStoppedLeading: func() { fmt.Println("stopped; the lock is released next") },
 		},
@@ -47,7 +47,7 @@ func Example() {
 	})
 	// Output:
 	// leading
-	// winding down: context canceled
+	// stopping: context canceled
 	// stopped; the lock is released next
 }
 

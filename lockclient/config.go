@@ -167,7 +167,7 @@ func (r *invalidFields) checkNames(c *DynamoDBLockClient, partitionKey string) {
 		r.add("LockName", quoted(c.LockName), "give a name of 1 to 2048 bytes of UTF-8")
 	}
 	if c.kind != sessionRecord && strings.HasPrefix(c.LockName, sessionPrefix) {
-		r.add("LockName", quoted(c.LockName), "names that begin so are those of sessions, which nobody acquires; give another one")
+		r.add("LockName", quoted(c.LockName), "names with this beginning are reserved for sessions; give another one")
 	}
 	if c.TableName == "" {
 		r.add("TableName", `""`, "name the DynamoDB table that holds the locks (EnsureTable makes one)")

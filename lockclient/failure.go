@@ -18,7 +18,7 @@ func (s *requests) failure(doing string, err error) *requestError {
 	var panicked *clientPanic
 	if errors.As(err, &panicked) {
 		e.permanent = true
-		e.remedy = "fix the DynamoDB client: the lock uses UpdateItemWithContext, GetItemWithContext, DeleteItemWithContext and TransactWriteItemsWithContext"
+		e.remedy = "fix the DynamoDB client: the lock calls UpdateItemWithContext, GetItemWithContext, DeleteItemWithContext and TransactWriteItemsWithContext"
 		return e
 	}
 	switch code := errorCode(err); code {
@@ -77,7 +77,7 @@ func (s *requests) transactionFailure(err error) error {
 // notALock is the error for an item that no lock client wrote.
 func (s *requests) notALock() error {
 	return &requestError{doing: "acquire", lock: s.name, table: s.table, kind: ErrNotALock, permanent: true,
-		remedy: "the item under this key has no " + attrVersion + " and is left as it is; choose another LockName, or delete the item"}
+		remedy: "the item under this key has no " + attrVersion + "; choose another LockName, or delete the item (it was not changed)"}
 }
 
 // notASession is the error for such an item under the name of a session.
@@ -89,5 +89,5 @@ func (s *requests) notASession() error {
 // unusableToken is the error for an item whose token no acquire can raise.
 func (s *requests) unusableToken() error {
 	return &requestError{doing: "acquire", lock: s.name, table: s.table, kind: ErrNotALock, permanent: true,
-		remedy: "the item's " + attrToken + " is no number, or too high to give out a higher one, and is left as it is; correct it, or delete the item"}
+		remedy: "the item's " + attrToken + " is not a number, or there is no higher one; correct it, or delete the item (it was not changed)"}
 }

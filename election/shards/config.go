@@ -91,7 +91,7 @@ func (c *Config) settings(timing lease.Timing, bad *refusals) settings {
 		s.weight = 1
 	}
 	if s.weight < 1 || s.weight > maxWeight {
-		bad.add("Weight (%d) is not between 1 and %d: give the size of this replica's part beside the others', or 0 for 1", c.Weight, maxWeight)
+		bad.add("Weight (%d) is not between 1 and %d: give the size of this replica's part relative to the others', or 0 for 1", c.Weight, maxWeight)
 	}
 	if c.MaxPerReplica < 0 {
 		bad.add("MaxPerReplica (%d) is negative: give the most shards that a replica may lead, or 0 for no limit", c.MaxPerReplica)

@@ -154,7 +154,7 @@ func (s *show) verify(ctx context.Context, first tick) error {
 		case r == nil:
 			s.Print("%v  missed", t)
 		case r.Terms > 1:
-			s.Print("%v  %d of %d steps   %-2s  %d   cut off, and resumed from another", t, r.Step, steps, r.Runner, r.Token)
+			s.Print("%v  %d of %d steps   %-2s  %d   cut off, and resumed", t, r.Step, steps, r.Runner, r.Token)
 		default:
 			s.Print("%v  %d of %d steps   %-2s  %d", t, r.Step, steps, r.Runner, r.Token)
 		}

@@ -116,7 +116,7 @@ func (j *journal) stepDone(ctx context.Context, term election.Term, p *progress)
 // commit writes all of it or, if the term does not hold the lock any more, nothing.
 func (j *journal) commit(ctx context.Context, term election.Term, writes ...*dynamodb.TransactWriteItem) error {
 	// What was begun is written down also when the term is ending: the lease is still renewed while
-	// the work winds down.
+	// the work stops.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
 	defer cancel()
 	fence, err := term.ConditionCheck()

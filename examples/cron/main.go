@@ -114,7 +114,7 @@ func (r *replica) work(ctx context.Context, t cron.Tick) error {
 	}
 	for p.Step < steps {
 		if ctx.Err() != nil {
-			r.log.Printf("tick %v is left after step %d of %d: %v", p.Tick, p.Step, steps, context.Cause(ctx))
+			r.log.Printf("tick %v is interrupted after step %d of %d: %v", p.Tick, p.Step, steps, context.Cause(ctx))
 			return context.Cause(ctx)
 		}
 		time.Sleep(stepTime) // here the step is done

@@ -72,7 +72,7 @@ func (c *contender) lead(ctx context.Context) {
 		case <-ctx.Done():
 		}
 	}
-	c.report(report{Kind: windsDown, Token: term.FencingToken, Cause: context.Cause(ctx).Error()})
+	c.report(report{Kind: stopping, Token: term.FencingToken, Cause: context.Cause(ctx).Error()})
 
 	// This stands for work that takes a while to finish. The lease is renewed meanwhile, and no
 	// other contender leads.

@@ -10,11 +10,11 @@ import (
 
 // What a contender reports.
 const (
-	leads     = "leads"      // OnStartedLeading began
-	believes  = "believes"   // IsLeader said yes
-	windsDown = "winds down" // the leading context has ended; Cause says why
-	stopped   = "stopped"    // OnStoppedLeading
-	follows   = "follows"    // OnNewLeader, of another
+	leads    = "leads"    // OnStartedLeading began
+	believes = "believes" // IsLeader said yes
+	stopping = "stopping" // the leading context has ended; Cause says why
+	stopped  = "stopped"  // OnStoppedLeading
+	follows  = "follows"  // OnNewLeader, of another
 )
 
 // report is one line, in JSON, that a contender prints for the demo. Times are those of the host's

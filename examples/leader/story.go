@@ -163,8 +163,8 @@ func (d *demonstration) hear(ctx context.Context, enough <-chan time.Time) error
 		switch r.Kind {
 		case leads:
 			d.Tell(r.Name, "LEADS with fencing token %d", r.Token)
-		case windsDown:
-			d.Tell(r.Name, "winds its work down: %s", r.Cause)
+		case stopping:
+			d.Tell(r.Name, "stops its work: %s", r.Cause)
 		case stopped:
 			d.Tell(r.Name, "has stopped leading")
 		case follows:

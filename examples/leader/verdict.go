@@ -126,7 +126,7 @@ func (v *verdict) print(s *demo.Story, lease time.Duration) {
 		s.Print("%4d  %-6s  %13d  %10s  %s", i+1, t.name, t.token, demo.Span(t.to().Sub(t.from())), how)
 	}
 	if v.check(lease) == nil {
-		s.Print("\nFrom %d reports of the contenders: tokens rise with each term, no two led at once, nobody took over a live lease, and\n"+
-			"nobody led before the one who was told to stop had stopped its work.", v.reports)
+		s.Print("\nFrom %d reports: tokens rise with each term, no two led at once, no live lease was taken over,\n"+
+			"and after the SIGTERM no other led before the work had stopped.", v.reports)
 	}
 }

@@ -54,9 +54,9 @@ func tell(ctx context.Context, story *demo.Story, lease time.Duration) error {
 	case err != nil:
 		return err
 	case both == 0:
-		return errors.New("nobody shared a lock of an eventually consistent table, though a Region was cut off")
+		return errors.New("no lock of the eventually consistent table had two holders, although a Region was cut off")
 	}
-	story.Say("TWO BELIEVED that they held the lock, for %s. Its condition is evaluated in one Region, and cannot know of the others.", demo.Span(both))
+	story.Say("TWO BELIEVED that they held the lock, for %s. A condition is evaluated in one Region, without the writes of the others.", demo.Span(both))
 	return nil
 }
 
@@ -108,7 +108,7 @@ func (a *act) cut(ctx context.Context) error {
 	region.Isolate()
 	a.Say("%s is cut off from the other Regions. Its clients still reach it.", region.Name())
 	other := func() bool { return a.contenders[1].believes() || a.contenders[2].believes() }
-	if err := a.await(ctx, "somebody in another Region holds the lock", other); err != nil {
+	if err := a.await(ctx, "a client in another Region holds the lock", other); err != nil {
 		return err
 	}
 	a.Say("%s after the cut %s", demo.Span(time.Since(began)), a.whoBelieves())
@@ -117,7 +117,7 @@ func (a *act) cut(ctx context.Context) error {
 	}
 	a.Say("%s rejoins the other Regions; until now %s", region.Name(), a.whoBelieves())
 	region.Rejoin()
-	if err := a.await(ctx, "the first one is told", func() bool { return !(first.believes() && other()) }); err != nil {
+	if err := a.await(ctx, "the first holder notices its loss", func() bool { return !(first.believes() && other()) }); err != nil {
 		return err
 	}
 	if err := a.pass(ctx, a.lease); err != nil {

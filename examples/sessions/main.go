@@ -31,7 +31,7 @@ func run(args []string) int {
 	flags := flag.NewFlagSet("sessions", flag.ContinueOnError)
 	f.Register(flags, "leaderkit-demo")
 	count := flags.Int("count", 1000, "number of locks")
-	prefix := flags.String("prefix", "", "`text` that the names of the locks begin with (default: one of its own for each demo)")
+	prefix := flags.String("prefix", "", "`text` at the beginning of the locks' names; without one: another for each run")
 	lease := flags.Duration("lease", 3*time.Second, "how long a process outlives its last heartbeat")
 	contended := flags.Bool("contended", false, "all processes want all locks at once, instead of a third each first")
 	if err := flags.Parse(args); err != nil {

@@ -52,7 +52,7 @@ func tell(ctx context.Context, out io.Writer, f demo.Flags, s setting) error {
 		return err
 	}
 	if lost := d.ledger.lost(); lost > 0 {
-		d.Say("%d locks were lost on the way: this machine, or the engine, is too slow for the lease", lost)
+		d.Say("locks were lost %d times during the demo: this machine, or the engine, is too slow for the lease", lost)
 	}
 	d.Say("no lock had two holders at any time")
 	return nil
@@ -132,7 +132,7 @@ func (d *demonstration) crash(ctx context.Context) error {
 	killed := time.Now()
 	d.ledger.Killed("a", killed)
 	d.gone("a")
-	d.Say("CRASH: killed a, which held %d locks (SIGKILL); its session can only run out", left)
+	d.Say("CRASH: killed a, which held %d locks (SIGKILL); the others wait until its lease has run out", left)
 	if err := d.untilAllHeld(ctx); err != nil {
 		return err
 	}
@@ -148,7 +148,7 @@ func (d *demonstration) sayTaken(who string, then time.Time, event string) error
 	if len(taken) == 0 {
 		return errors.New("nobody took its locks")
 	}
-	d.Say("%s the first of its locks %s after %s, and all %d by %s later",
+	d.Say("%s the first of its locks %s after %s, and all %d of them %s later",
 		who, demo.Span(taken[0]), event, len(taken), demo.Span(taken[len(taken)-1]-taken[0]))
 	return nil
 }

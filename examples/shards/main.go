@@ -29,7 +29,7 @@ func run(args []string) int {
 	flags := flag.NewFlagSet("shards", flag.ContinueOnError)
 	f.Register(flags, "leaderkit-demo")
 	count := flags.Int("count", 512, "number of shards")
-	group := flags.String("group", "", "`name` of the group (default: one of its own for each demo)")
+	group := flags.String("group", "", "`name` of the group; without one: another for each run")
 	lease := flags.Duration("lease", 3*time.Second, "how long a replica outlives its last heartbeat")
 	if err := flags.Parse(args); err != nil {
 		return demo.ExitCode(err)

@@ -51,7 +51,7 @@ func (l *ledger) keep(ctx context.Context) {
 		case err == nil:
 			written++
 		case errors.Is(err, election.ErrLockLost), errors.Is(err, lockclient.ErrLockLost):
-			l.log.Printf("refused by the fence, nothing was written: %v", err)
+			l.log.Printf("refused by the check of the lock, nothing was written: %v", err)
 			return // the elector has noticed, too, or is about to
 		default:
 			l.log.Printf("entry not written, trying again: %v", err)
@@ -61,7 +61,7 @@ func (l *ledger) keep(ctx context.Context) {
 		case <-ctx.Done():
 		}
 	}
-	l.log.Printf("entries written in this term, which ends: %d (%v)", written, context.Cause(ctx))
+	l.log.Printf("the term ends (%[2]v); entries written in it: %[1]d", written, context.Cause(ctx))
 }
 
 // add writes the next entry: one transaction that commits only if this term still holds the lock,
