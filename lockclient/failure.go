@@ -83,7 +83,7 @@ func (s *requests) notALock() error {
 // notASession is the error for such an item under the name of a session.
 func (s *requests) notASession() error {
 	return &requestError{doing: "follow the session of", lock: s.name, table: s.table, kind: ErrNotALock, permanent: true,
-		remedy: "the item under this key has no " + attrVersion + " and is left as it is; delete it, and the session's locks can be taken one lease later"}
+		remedy: "the item under this key has no " + attrVersion + "; delete it, and the session's locks can be taken one lease later (it was not changed)"}
 }
 
 // unusableToken is the error for an item whose token no acquire can raise.
