@@ -21,8 +21,8 @@ type LeaderCallbacks struct {
 	//
 	// Check ctx.Err() before each step that only a leader may take: it judges the lease at the
 	// moment of the call. ctx.Done() is closed by a timer. After the machine was suspended, that
-	// timer is late by up to a quarter of a heartbeat period. A context derived from ctx learns of
-	// the end only by Done, so ask ctx itself.
+	// timer is late by up to a quarter of a heartbeat period. A context derived from ctx ends only
+	// with Done, so check ctx itself.
 	//
 	// Returning while ctx is alive resigns: there is no work left, so another may lead. To stay
 	// leader without work, wait for <-ctx.Done().
@@ -36,15 +36,15 @@ type LeaderCallbacks struct {
 	OnStoppedLeading func()
 
 	// OnLeaseEnding runs when the lease is about to end and the work (or OnStoppedLeading) has not
-	// returned. It is the last chance to exit before another leads beside the work. It is meant for
-	// work that may ignore its context, and usually calls os.Exit. The leading context has ended,
-	// and cause says why.
+	// returned. It is the last chance to exit before another leads while the work goes on. It is
+	// meant for work that may ignore its context, and usually calls os.Exit. The leading context
+	// has ended, and cause says why.
 	//
 	// It runs at most once in a term, in its own goroutine. It runs when half of the time between
 	// RenewDeadline and the end of the lease has passed without a renewal, or at once if the lock
-	// has another holder. So it never runs if the work returns in time. A process that stands still
-	// meanwhile runs it late, and then only fencing helps. If it returns, the elector goes on as
-	// without it. Run waits for it. nil: nothing is called.
+	// has another holder. So it never runs if the work returns in time. If the process is paused
+	// meanwhile, it runs late, and then only fencing helps. If it returns, the elector goes on as
+	// if it were nil. Run waits for it. nil: nothing is called.
 	//
 	// To exit as soon as the leading context ends, as users of client-go do in OnStoppedLeading,
 	// call context.AfterFunc(ctx, exit) at the beginning of OnStartedLeading.

@@ -40,7 +40,7 @@ func (r *run) campaign() (*term, error) {
 		lease.Sleep(r.ctx, r.clock, pause)
 	}
 	if r.unsure {
-		// Nobody will look again at what an attempt may have won.
+		// No later attempt will find out whether this one has won.
 		if err := r.giveBack(r.parting()); err != nil {
 			r.log(0, msgMaybeTaken, "error", textOf(err))
 		}

@@ -81,16 +81,16 @@ type LeaderElectionConfig struct {
 	// candidates then poll often, so the next one leads soon after the work has returned. A
 	// shutdown takes a heartbeat period longer, or 1.3 of them at most. There is no notice if the
 	// term ends for any other reason, if the lock can't announce, or if the announcement fails. The
-	// candidates need a lock that heeds announcements, such as *lockclient.DynamoDBLockClient.
+	// candidates need a lock that reacts to announcements, such as *lockclient.DynamoDBLockClient.
 	//
 	// false: the leading context ends at once, and a candidate takes over with its next poll at the
 	// latest.
 	HandoverNotice bool
 
 	// MaxSilence makes Check fail (ErrNoContact) if the store has not answered this elector for
-	// longer than this, whether it leads or campaigns. It must be at least the lease. Think before
-	// you restart a process for it: a restart seldom makes the store reachable. 0: Check ignores
-	// it, and LastContact tells.
+	// longer than this, whether it leads or campaigns. It must be at least the lease. Do not
+	// restart processes for it without a reason: a restart rarely makes the store reachable. 0:
+	// Check ignores it. LastContact has the time in any case.
 	MaxSilence time.Duration
 
 	// OneTerm makes Run return when its first term ends, as client-go's does. false: it campaigns
@@ -104,7 +104,7 @@ type LeaderElectionConfig struct {
 	Name string
 
 	// Logger gets, at V(0), terms, changes of leader, late renewals and an unreachable store; at
-	// V(1), errors that are retried; at V(2), polls; and as errors what somebody must act on.
+	// V(1), errors that are retried; at V(2), polls; and as errors what an operator must act on.
 	// README.md explains each message. A Logger that blocks delays nothing. The zero Logger is
 	// silent.
 	Logger logr.Logger

@@ -6,8 +6,8 @@
 //
 //  1. No two electors lead at once. A leading context ends before any other client can acquire the
 //     lock, whatever the network, the store or a clock does. It assumes that the rates of two
-//     monotonic clocks differ by less than 1 %. A process that is stopped after its last check can
-//     still act late; fencing catches that.
+//     monotonic clocks differ by less than 1 %. A process that is paused after its last check can
+//     still write late. Only fencing refuses that write.
 //  2. The lock is renewed until the work has returned, and released only then. OnStartedLeading
 //     never runs twice at once. OnStoppedLeading runs once for each OnStartedLeading, after it has
 //     returned, and never without one.
@@ -57,7 +57,7 @@
 //
 // A graceful end is one by Run's context, Resign, TransferTo, or the return of the work. The lease
 // is then renewed while the work drains, for DrainTimeout at most, and released afterwards.
-// NewLeaderElector refuses figures that do not fit into this drawing:
+// NewLeaderElector refuses durations that do not fit into this drawing:
 //
 //	RetryPeriod x JitterFactor >= RenewDeadline
 //	1.2 x HeartbeatPeriod > RenewDeadline
@@ -67,13 +67,13 @@
 //
 //   - Renewals fail: the lock retries them. If none is confirmed until RenewDeadline, the term ends
 //     (ErrLeaseExpired), and the elector campaigns again.
-//   - The record has another owner, another token, or is gone: the term ends at once (ErrLockLost).
-//   - The process or the machine stood still: from the first call after that, IsLeader is false and
+//   - The record has another owner or token, or was deleted: the term ends at once (ErrLockLost).
+//   - The process or the machine was paused: from the first call after that, IsLeader is false and
 //     the leading context's Err is set. Its Done is closed within a quarter of a heartbeat period.
-//     What the work does before it checks is caught only by fencing: see TermFromContext.
+//     Writes of the work before its check are refused only by fencing: see TermFromContext.
 //   - The work ignores its context: its lease is renewed for DrainTimeout at most, and then
-//     expires. Before that, OnLeaseEnding may exit the process. Otherwise another leads beside the
-//     work. The elector then logs it, fails Check, and does not campaign until the work has
+//     expires. Before that, OnLeaseEnding may exit the process. Otherwise another leads while the
+//     work goes on. The elector then logs it, fails Check, and does not campaign until the work has
 //     returned. Let a liveness probe restart the process (HealthzAdaptor).
 //   - The work returns by itself: it has resigned. The elector stands aside, so another candidate
 //     wins first.
@@ -85,8 +85,8 @@
 //
 // # What it does not promise
 //
-// If a machine is suspended and its wall clock is set back meanwhile, none of its clocks tells the
-// truth. If an operator edits the record, the leader notices at the next heartbeat. In both cases
-// the fencing token keeps the writes of two leaders apart. It does so too for a write that was
-// under way when the process stopped.
+// If a machine is suspended and its wall clock is set back meanwhile, both its clocks are wrong. If
+// an operator edits the record, the leader notices at the next heartbeat. In both cases the fencing
+// token keeps the writes of two leaders apart. The same is true for a write that was under way when
+// the process was paused.
 package election

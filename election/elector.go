@@ -134,10 +134,10 @@ func (e *LeaderElector) Resign(ctx context.Context) error {
 }
 
 // TransferTo is Resign that names the next leader. For one heartbeat period after the release only
-// the candidate with that Identity acquires the lock. If it does not, because it is gone, any
-// candidate does. The leader's lock and the candidates' locks must both know heirs; other
-// candidates compete as ever. ErrNotLeading: there is no term to hand over. The identity must not
-// be empty or this elector's own.
+// the candidate with that Identity acquires the lock. If it does not, any candidate may. The
+// leader's lock and the candidates' locks must support heirs; other candidates do not wait.
+// ErrNotLeading: there is no term to hand over. The identity must not be empty or this elector's
+// own.
 func (e *LeaderElector) TransferTo(ctx context.Context, identity string) error {
 	if identity == "" || identity == e.config.Lock.Identity() {
 		return fmt.Errorf("election: TransferTo(%q) names no other elector: give the identity of a candidate", identity)

@@ -8,10 +8,10 @@ import (
 	"github.com/leaderkit/leaderkit/lockclient/lease"
 )
 
-// The guard of a term waits for nothing but its clock and channels, so that nothing of the user's
-// can delay it: not the work, not a callback, and not a Logger or a metric that blocks. It calls
-// none of them. The lock may call its own Logger, so the guard asks the lock in another goroutine
-// and goes on without an answer.
+// The guard of a term waits for nothing but its clock and channels, so that no code of the user can
+// delay it: not the work, a callback, the Logger or a metric. It calls none of them. The lock may
+// call its own Logger, so the guard asks the lock in another goroutine and goes on without an
+// answer.
 
 // patience is how long the guard waits for an answer of the lock, which sends no request for it.
 const patience = 10 * time.Millisecond

@@ -25,7 +25,7 @@ import (
 //     the candidate with that Identity acquires, for one heartbeat period. Without this method
 //     TransferTo releases the lock to all.
 //   - LimitHeartbeat(atMost time.Duration) is called before Timing if RenewDeadline is given, with
-//     half of it. A lock whose heartbeat period was left to a default renews at least that often.
+//     half of it. If its heartbeat period is a default, the lock renews at least that often.
 //   - ObserveHeartbeats(func(took time.Duration, err error)) (stop func()) reports each heartbeat,
 //     for the metrics.
 type Lock interface {
@@ -42,8 +42,8 @@ type Lock interface {
 	// held. On a held lock it is idempotent: it returns (true, nil) and the tenure stays the same.
 	//
 	// If another client holds the lock, err has the methods HeldBy() (owner string, fencingToken
-	// int64) and NextPoll() time.Duration, which returns how long until a poll can show anything
-	// new (0: not known). It may also have Watched() (unchanged, lease time.Duration): for how long
+	// int64) and NextPoll() time.Duration, which returns the time until a poll can show a change
+	// (0: not known). It may also have Watched() (unchanged, lease time.Duration): for how long
 	// this client has seen the record unchanged, and the record's lease. Logs use it to say how one
 	// leader followed another. A permanent error has Permanent() bool.
 	PollLock(ctx context.Context) (bool, error)
@@ -77,10 +77,10 @@ type Lock interface {
 	// tenure it does nothing.
 	StopHeartbeat()
 
-	// RemoveLockWithContext frees our own lock and never another's. It returns nil if there is
-	// nothing of ours to free, also if an attempt to acquire had no answer and turns out not to
-	// have won. It returns soon after ctx is done. Idempotent: after an error it may be called
-	// again.
+	// RemoveLockWithContext frees the lock if this client holds it, and never another client's. It
+	// returns nil if this client does not hold the lock, also if an attempt to acquire had no
+	// answer and turns out to have failed. It returns soon after ctx is done. Idempotent: after an
+	// error it may be called again.
 	RemoveLockWithContext(ctx context.Context) error
 }
 

@@ -53,7 +53,7 @@ func (e *LeaderElector) log(level int, message string, keysAndValues ...any) {
 	})
 }
 
-// alert sends an error that somebody must act on to the Logger.
+// alert sends an error to the Logger. An operator must act on it.
 func (e *LeaderElector) alert(err error, message string, keysAndValues ...any) {
 	if e.config.Logger.IsZero() {
 		return
@@ -68,7 +68,7 @@ func (e *LeaderElector) tell(metric func()) {
 	}
 }
 
-// logStopped reports the end of the leading context. A loss is an error, because somebody should
+// logStopped reports the end of the leading context. A loss is an error, because an operator should
 // find out why renewals failed.
 func (r *run) logStopped(t *term) {
 	ledFor := short(lease.Now(r.clock).Since(t.won))

@@ -27,8 +27,8 @@ type OperatorMetric interface {
 	// TermEnded is called when a term is over and its lock is released. lasted is the time since
 	// the lock was won. cause is the context.Cause of the leading context.
 	TermEnded(name string, lasted time.Duration, cause error)
-	// Failover is called when this elector sees the lock pass from one tenure to the next, whoever
-	// holds them.
+	// Failover is called when this elector sees that the lock has passed from one tenure to the
+	// next.
 	Failover(name string)
 	// SinceRenewal is called several times in a heartbeat period while leading. age is the time
 	// since the last confirmed renewal was sent.

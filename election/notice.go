@@ -17,8 +17,8 @@ import (
 // Candidates poll just after each heartbeat. After the poll that shows the announcement they poll
 // often.
 type notice struct {
-	end       func()          // ends the leading context; nil: nobody has told this term to stop
-	announced chan error      // what became of the announcement; nil: it is not awaited
+	end       func()          // ends the leading context; nil: this term was not told to stop
+	announced chan error      // the result of the announcement; nil: it is not awaited
 	over      <-chan struct{} // rings when the candidates have polled; nil: not yet announced
 	stopAlarm func() bool
 	cancel    context.CancelFunc // of the announcement

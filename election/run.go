@@ -59,9 +59,8 @@ func (r *run) loop() error {
 	}
 }
 
-// restAfter lets others try first after a term: its successors if it was handed over, or anybody if
-// this elector could not keep the lock. The pause outlasts this Run, for callers that run in a
-// loop.
+// restAfter lets other candidates try first after a term that was handed over, or that this elector
+// could not keep. The pause outlasts this Run, for callers that run in a loop.
 func (r *run) restAfter(t *term) {
 	switch {
 	case t.handsOver():

@@ -17,11 +17,10 @@ import (
 type Term struct {
 	// Identity of the leader: this elector's.
 	Identity string
-	// FencingToken rises with each term of any client. Hand it to every store that the work writes
-	// to, so that the store can refuse a late write of an earlier leader. 0: the lock has no
-	// fencing tokens. There is one exception: without ReleaseOnCancel, a new Run may resume the
-	// very lease that the last Run left to expire. The token then stays the same, and nobody else
-	// has led in between.
+	// FencingToken rises with each term of any client. Pass it to every store that the work writes
+	// to, so that the store can refuse late writes of earlier leaders. 0: the lock has no fencing
+	// tokens. There is one exception: without ReleaseOnCancel, a new Run may resume the lease that
+	// the last Run left to expire. The token then stays the same, and no other has led in between.
 	FencingToken int64
 
 	lock Lock
@@ -72,7 +71,7 @@ type term struct {
 	workDone   chan struct{}          // closed when OnStartedLeading has returned or panicked
 	ended      chan struct{}          // closed by the guard when the leading context has ended
 	noticed    bool                   // the release was announced in a notice; set before ended is closed
-	heir       atomic.Pointer[string] // who is to lead next; nil: anybody
+	heir       atomic.Pointer[string] // the next leader; nil: any candidate
 	abandoned  chan struct{}          // closed by the guard: the lease is gone and the process is dying, so the work is not awaited
 	finished   chan struct{}          // closed by Run's goroutine when OnStoppedLeading has returned
 	guarded    chan struct{}          // closed when the guard has returned
@@ -115,7 +114,7 @@ func (t *term) leads() bool {
 		return false
 	}
 	if end := t.leaseEnd(t.leaseAge()); end != nil {
-		t.end(end) // what was denied once is not affirmed again in this term, whatever renewal is confirmed by then
+		t.end(end) // a term that has ended does not begin again, even if a renewal is confirmed late
 		return false
 	}
 	return true
@@ -287,7 +286,7 @@ func (t *term) expiredFor() time.Duration {
 	}
 	t.noteLoss()
 	now := lease.Now(t.clock)
-	// It was lost when it was taken, or when it ran out, even if nobody was awake to see it.
+	// It was lost when it was taken, or when it ran out, even if the process was paused then.
 	return max(now.Since(*t.lostAt.Load()), now.Since(*t.sent.Load())-t.figures.Window)
 }
 

@@ -1,5 +1,5 @@
-// Package courier calls functions of the user's that nothing must wait for: a Logger, metrics, and
-// those who only listen.
+// Package courier calls functions of the user in a goroutine of its own, so that nothing waits for
+// them: a Logger, metrics, and observers.
 package courier
 
 import (
