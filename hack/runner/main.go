@@ -84,8 +84,8 @@ func (r *runner) onDynamoDBLocal() {
 		before, began := received(engine), time.Now()
 		r.stage(name+" on DynamoDB Local", 20, dir, func(said string) error {
 			err := errors.Join(ranOn("endpoint "+engine.URL+" (Jetty(", talks, said), engine.Check(r.ctx))
-			// More than Java reads without a request. A slow machine has more time for that, and its
-			// suites read no more, so that after two minutes the check is no longer sharp.
+			// More than Java reads without a request. On a slow machine a suite takes longer and
+			// reads no more. So the check is not sharp after two minutes.
 			idle := 5000 + int(300*min(time.Since(began).Seconds(), 120))
 			if got := received(engine) - before; talks && before > 0 && got < idle {
 				err = errors.Join(err, fmt.Errorf("DynamoDB Local has received %d bytes: the suite did not talk to it", got))
