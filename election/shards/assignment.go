@@ -76,34 +76,34 @@ func assignRest(shards []string, seats []seat, most int, leads []int) []int {
 // keep has each seat keep of what it leads as much as its share allows, and returns how many shards
 // that are. One more than its share rounded down is kept only by as many seats as there are such
 // shards.
-func (all bids) keep(owners, leads []int, room *room) (kept int) {
+func (b bids) keep(owners, leads []int, room *room) (kept int) {
 	var more bids
-	for _, b := range all {
+	for _, bid := range b {
 		for {
-			if leads[b.shard()] == b.seat {
-				if room.certain[b.seat] == 0 {
-					more = append(more, b) // for the shard that it bids for now
+			if leads[bid.shard()] == bid.seat {
+				if room.certain[bid.seat] == 0 {
+					more = append(more, bid) // for the shard that it bids for now
 					break
 				}
-				owners[b.shard()] = b.seat
-				room.take(b.seat)
+				owners[bid.shard()] = bid.seat
+				room.take(bid.seat)
 				kept++
 			}
-			if !b.next() {
+			if !bid.next() {
 				break
 			}
 		}
 	}
 	sort.Sort(more)
-	for _, b := range more {
-		if !room.full(b.seat) {
-			owners[b.shard()] = b.seat
-			room.take(b.seat)
+	for _, bid := range more {
+		if !room.full(bid.seat) {
+			owners[bid.shard()] = bid.seat
+			room.take(bid.seat)
 			kept++
 		}
 	}
-	for _, b := range all {
-		b.first()
+	for _, bid := range b {
+		bid.first()
 	}
 	return kept
 }
