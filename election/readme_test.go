@@ -88,6 +88,13 @@ func readmeExits(work func(context.Context)) election.LeaderCallbacks {
 	return callbacks
 }
 
+func readmeMany(ctx context.Context, db dynamodbiface.DynamoDBAPI, tenants []string, runElector func(context.Context, election.Lock)) {
+	session := &lockclient.Session{TableName: "locks", Client: db, LeaseDuration: 15 * time.Second}
+	for _, tenant := range tenants {
+		go runElector(ctx, &lockclient.DynamoDBLockClient{LockName: tenant, Session: session})
+	}
+}
+
 func readmeShards(ctx context.Context, db dynamodbiface.DynamoDBAPI, consume func(context.Context, string)) error {
 	replica, err := shards.New(shards.Config{
 		Session: &lockclient.Session{TableName: "locks", Client: db, LeaseDuration: 15 * time.Second},
@@ -119,7 +126,7 @@ func readmeCron(db dynamodbiface.DynamoDBAPI, runElector func(election.LeaderCal
 	return runElector(election.LeaderCallbacks{OnStartedLeading: jobs.Lead, OnStoppedLeading: func() {}})
 }
 
-var _ = []any{readmeCron, readmeShards, readmeConfigure, readmeProbes, readmeLogs, readmeShutdown, readmeTransfer, readmeExits}
+var _ = []any{readmeCron, readmeShards, readmeMany, readmeConfigure, readmeProbes, readmeLogs, readmeShutdown, readmeTransfer, readmeExits}
 
 func TestEachGoBlockOfTheReadmeCompiles(t *testing.T) {
 	compiled := flush(readFile(t, "readme_test.go"))

@@ -19,6 +19,8 @@ type epoch struct {
 	keeper  *keeper       // set once the item was created
 	changes *atomic.Int64 // how many members were let go; each heartbeat carries it
 
+	announcement jointCall // the write that announces, for all who announce at once
+
 	mu      sync.Mutex // guards what follows; never held across a request or another mutex
 	over    bool       // the keeper's tenure has ended
 	members *member    // a ring; nil: none

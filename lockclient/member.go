@@ -182,7 +182,7 @@ func (m *member) announce(ctx context.Context) error {
 	if first {
 		m.e.announces()
 	}
-	err := m.e.keeper.announce(ctx)
+	err := m.e.announce(ctx)
 	if held, why := m.holds(); !held {
 		if why == nil {
 			why = fmt.Errorf("%w: lock %q was released", ErrNotHeld, m.d.name)

@@ -32,6 +32,21 @@ func (d *driver) joinSession(ctx context.Context) (name string, err error) {
 	}
 }
 
+// yieldToSession has a heartbeat of the member's session that is being repeated go before a
+// release. If the session ends instead, whoever waits for the lock may take it.
+func (d *driver) yieldToSession(ctx context.Context) error {
+	if d.session == nil {
+		return nil
+	}
+	d.mu.Lock()
+	e := d.joining
+	d.mu.Unlock()
+	if e == nil {
+		return nil
+	}
+	return e.untilCalm(ctx)
+}
+
 // wonMember begins the tenure that an acquire under a session has won. It wins nothing where
 // the session has ended meanwhile: the record is freed, by the next acquire or a release.
 // Called with mu held, which it gives up.

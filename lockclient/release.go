@@ -56,6 +56,9 @@ func (d *driver) release(ctx context.Context, heir string) error {
 	if none {
 		return nil
 	}
+	if err := d.yieldToSession(ctx); err != nil {
+		return err
+	}
 	version, err := ask(ctx, d, 0, func(ctx context.Context) (string, error) {
 		return d.requests.release(ctx, own, heir, d.clock.Wall())
 	})

@@ -167,6 +167,7 @@ func (d *sessionDriver) openNew(ctx context.Context) error {
 		return err
 	}
 	e := &epoch{name: item.name, session: d, item: item, changes: item.requests.changes, telling: telling{counted: d.clock.Monotonic()}}
+	e.announcement.clock = d.clock
 	item.epoch = e
 	held, refused, err := item.acquire(ctx, &bid{eager: true})
 	switch {

@@ -15,6 +15,8 @@ type telling struct {
 	announcing bool          // the item may say that something is announced
 	underWay   bool          // a write that tells is under way,
 	again      bool          // and another one should follow
+	saysSo     bool          // the item says that a release was announced, as far as is known
+	ends       int           // how many writes that end an announcement have left
 }
 
 // announces notes that the release of a member was announced.
@@ -30,6 +32,37 @@ func (e *epoch) announcesClose() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.closing, e.announcing = true, true
+}
+
+// announce has the item say that a member will be let go soon. If it says so already, for another
+// member, nothing is sent: thousands that are told to stop at once would all write the item that
+// keeps them.
+func (e *epoch) announce(ctx context.Context) error {
+	for !e.isAnnounced() {
+		err := e.announcement.join(ctx, func() error {
+			if e.isAnnounced() {
+				return nil
+			}
+			e.mu.Lock()
+			ends := e.ends
+			e.mu.Unlock()
+			err := e.keeper.announce(ctx)
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			e.saysSo = err == nil && e.ends == ends
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *epoch) isAnnounced() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.saysSo
 }
 
 // withdraw notes that an announced release will not come.
@@ -87,6 +120,10 @@ func (e *epoch) tell() {
 		e.mu.Lock()
 		e.again = false
 		last := !e.expectsMore()
+		if last {
+			e.saysSo = false
+			e.ends++
+		}
 		e.mu.Unlock()
 		err := e.tellOnce(last)
 		e.mu.Lock()

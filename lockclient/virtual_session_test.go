@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
@@ -216,6 +217,33 @@ func TestAnAnnouncedReleaseOfAMemberIsNoticedAtOnce(t *testing.T) {
 		w.Expect(holder.AnnounceRelease(w.ctx)).To(Succeed())
 		w.passWatching(2 * heartbeat)
 		w.releaseIsNoticedWithin(150*time.Millisecond+5*roundTrip, holder, done)
+	})
+}
+
+func TestMembersThatAreAnnouncedTogetherWriteTheirSessionsItemOnce(t *testing.T) {
+	virtually(t, func(w *world) {
+		holder, waiter := w.member("holder"), w.member("waiter")
+		holder.get()
+		announce := func(locks []*lockclient.DynamoDBLockClient) {
+			holder.wire.Reset()
+			var announcing sync.WaitGroup
+			for _, lock := range locks {
+				announcing.Go(func() { w.Check(lock.AnnounceRelease(w.ctx) == nil, "could not announce") })
+			}
+			announcing.Wait()
+			w.Expect(holder.wire.Kinds()).To(HaveKeyWithValue(wire.Announce, 1))
+		}
+		others := holder.acquireAll(200)
+		done := waiter.waits()
+		w.passWatching(2*theLease + heartbeat/4)
+		announce(append(others, holder.DynamoDBLockClient))
+		for _, lock := range others {
+			w.Expect(lock.RemoveLock()).To(Succeed())
+		}
+		w.passWatching(heartbeat)
+		w.releaseIsNoticedWithin(150*time.Millisecond+5*roundTrip, holder, done)
+		w.Expect(w.itemOf(holder.Session.Name())).NotTo(HaveKey("isReleasing"), "all that was announced has happened")
+		announce(holder.acquireAll(100))
 	})
 }
 

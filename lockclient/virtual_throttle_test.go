@@ -199,3 +199,27 @@ func TestAcquiresFromATableThatThrottlesDoNotStarveTheirSession(t *testing.T) {
 		w.Expect(takes.overdue).To(BeNumerically("<=", heartbeat+heartbeat/2), "heartbeats had to stand back")
 	})
 }
+
+// A process that is told to stop lets all its locks go at once.
+func TestReleasesGiveWayToTheHeartbeatOfTheirSession(t *testing.T) {
+	virtually(t, func(w *world) {
+		const many = 200
+		holder := w.member("holder")
+		locks := holder.acquireAll(many)
+		holder.wire.Reset()
+		holder.wire.SetHook(func(*wire.Call) wire.Fault { return throttled })
+		w.pass(heartbeat + heartbeat/10)
+		var releasing sync.WaitGroup
+		for _, lock := range locks {
+			releasing.Go(func() { w.Check(lock.RemoveLock() == nil, "could not release") })
+		}
+		w.pass(time.Second)
+		w.Expect(holder.wire.Kinds()).To(And(HaveKey(wire.Heartbeat), HaveLen(1)), "releases leave while a heartbeat is repeated")
+		holder.wire.SetHook(nil)
+		releasing.Wait()
+		w.Expect(holder.wire.Kinds()).To(HaveKeyWithValue(wire.Release, many))
+		for _, lock := range locks {
+			w.Expect(w.itemOf(lock.LockName)).To(HaveKeyWithValue("isReleased", s("1")))
+		}
+	})
+}
