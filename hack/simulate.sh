@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Runs many seeds of the simulation on all cores, and prints figures. See test/simulation/doc.go.
+# Runs many seeds of the simulation on all cores, and prints counts. See test/simulation/doc.go.
 #
-#   hack/simulate.sh [-n SEEDS] [-from SEED] [-workers N] [-journal FILE] [-race]   10000 seeds from 1
-#   hack/simulate.sh -seed SEED [-trace]   one run: the end of its timeline, or with -trace all of it
+#   hack/simulate.sh [-n SEEDS] [-from SEED] [-workers N] [-journal FILE] [-race]  10000 from 1 on
+#   hack/simulate.sh -seed SEED [-trace]    one run: the end of its timeline, or all with -trace
 #
 # With -journal, the same command continues where it was interrupted. -race takes five times as
 # long. The exit code is 0 if every invariant held.

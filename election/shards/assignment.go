@@ -13,21 +13,21 @@ type seat struct {
 	weight int // > 0
 }
 
-// nobody stands for the owner of a shard that no replica has room for.
+// nobody is the owner of a shard that no replica has room for.
 const nobody = -1
 
 // assign returns for each shard the index of the seat that it belongs to, or nobody. No seat has
 // more than most shards; 0: no limit.
 //
-// It is a pure function: whoever has the same shards and the same seats, in whatever order the
-// seats are, computes the same. Each seat has its share of the shards, n x weight / sum of weights,
+// It is a pure function: from the same shards and the same seats, in any order of the seats, each
+// replica computes the same. Each seat has its share of the shards, n x weight / sum of weights,
 // rounded down or up. So at equal weights no two differ by more than 1.
 //
 // It is rendezvous hashing with capacities. Each seat ranks all shards by a hash of the pair. The
 // best ranks of all seats are looked at first: a seat gets the shard if the shard is still free and
-// the seat has room. Ranks serve better than the hashes themselves, because each seat's are spread
-// exactly evenly. So fewer shards meet a seat that is full, and fewer of them move when a seat
-// comes or goes.
+// the seat has room. Ranks are better than the hashes themselves, because those of each seat are
+// spread exactly evenly. So fewer shards find a full seat, and fewer shards move when a seat is
+// added or removed.
 //
 // shards must be sorted, without duplicates.
 func assign(shards []string, seats []seat, most int) []int {
@@ -63,7 +63,7 @@ func assignRest(shards []string, seats []seat, most int, leads []int) []int {
 			room.take(best.seat)
 			left--
 		}
-		// Room that is gone never comes back, so a seat that is full bids no more.
+		// A seat that is full stays full, so it bids no more.
 		if room.full(best.seat) || !best.next() {
 			heap.Pop(&bids)
 			continue

@@ -24,10 +24,9 @@ const (
 
 // Callbacks are the work of the shards. Both are required.
 //
-// A panic in either ends all terms of the replica: the leading contexts are cancelled, the works
-// return, the locks are released. Then the panic goes on in the goroutine where it began, with its
-// original value, and ends the process. A dying process is not told that it stopped: OnStopped is
-// not called any more.
+// A panic in either ends all terms of the replica: the leading contexts are cancelled, the work
+// returns, the locks are released. Then the panic goes on in the goroutine where it began, with its
+// original value, and ends the process. OnStopped is not called any more.
 type Callbacks struct {
 	// OnStarted is the work of a shard's leader. It runs in its own goroutine, once for each term
 	// and never twice at once for one shard, and must return soon after ctx is done.
@@ -38,7 +37,7 @@ type Callbacks struct {
 	// ctx.Err() judges the lease at the moment of the call, so it is the check to make before each
 	// step that only a leader may take.
 	//
-	// Where it returns while ctx is alive, the shard is released, and led again after a pause.
+	// If it returns before ctx ends, the shard is released, and led again after a pause.
 	OnStarted func(ctx context.Context, shard string)
 
 	// OnStopped runs once for each OnStarted, after that has returned and before the shard's lock

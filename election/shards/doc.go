@@ -1,10 +1,9 @@
-// Package shards has the replicas of a service lead its shards, an even part each. N shards are led
-// by M replicas: one replica leads each shard, and each replica leads N/M of them. A replica that
-// joins gets its part, and the parts of one that leaves or crashes go to the others. One
-// lockclient.Session keeps all locks of a replica, with one write a heartbeat however many shards
-// there are.
+// Package shards divides the shards of a service evenly among its replicas. Of N shards, each of M
+// replicas leads N/M, and each shard has one leader. A replica that joins gets its part. If a
+// replica leaves or crashes, the others get its part. One lockclient.Session keeps all locks of a
+// replica, with one write a heartbeat for any number of shards.
 //
-// The promise, in order:
+// The promises, in order of importance:
 //
 //  1. No shard is led twice at once. A shard's leading context has ended before anybody else can lead the shard, under the same
 //     conditions as in package election. Each shard has a lock, a term and a fencing token of its own (election.TermFromContext).
@@ -49,21 +48,23 @@
 // # Who belongs to the group
 //
 // The item "leaderkit/group/<Group>" in the lock's table has an attribute for each member, with its
-// identity and weight. Each replica writes its own, once when it joins and twice when it leaves,
-// and reads the item once a heartbeat. The item has no recordVersionNumber, so that no lock client
-// takes it for a lock. A replica that runs and whose entry somebody deleted writes it again.
+// identity and weight. Each replica writes its own entry, once when it joins and twice when it
+// leaves, and reads the item once a heartbeat. The item has no recordVersionNumber, so lock clients
+// see that it is not a lock. If somebody deletes the entry of a running replica, the replica writes
+// it again.
 //
 // A member also holds a lock of its own, "leaderkit/group/<Group>/<member>". The three members that
-// follow it in the ring of all wait for that lock. So it becomes theirs when the session of the
-// member is over, and they take the dead member's entry away. Where a member's heartbeat is late,
-// one who watches it says so in the item, and all read it closely until it is settled.
+// follow it in the ring of all members wait for that lock. When the session of the member is over,
+// one of them gets the lock and deletes the member's entry. If a member's heartbeat is late, a
+// watching member writes that into the item, and all read the item often until the member is known
+// to be alive or dead.
 //
-// # Who leads what
+// # Which replica leads a shard
 //
-// Each replica computes it from the members and the names of the shards, with a pure function:
-// rendezvous hashing, in which nobody has more than its part. No coordinator can stall it. Replicas
-// whose views differ for a moment cost a delay: one of them acquires the lock, and the other waits
-// until it is released or gives up.
+// Each replica computes the assignment from the members and the names of the shards, with a pure
+// function: rendezvous hashing with a limit for each replica. There is no coordinator that could
+// fail. If two replicas have different members for a moment, that costs a delay: one of them
+// acquires the lock, and the other waits until it is released or gives up.
 //
 // Where MaxPerReplica limits the group, the function has one more argument: which shards each
 // member says that it leads, in its entry. A member keeps them as far as its part allows, and only
@@ -73,12 +74,12 @@
 // changes what a replica leads in one direction only.
 //
 // The function needs the same names and the same MaxPerReplica everywhere. During a deploy that
-// changes them, replicas with the old ones and with the new ones run side by side. So a replica
-// counts only those members whose names and limit are its own. The old ones share the old shards
-// among them, the new ones share the new shards, and a shard that both want is led by the one who
-// has its lock. Nothing is led twice, nothing that a running replica knows of is left without a
-// leader, and the last replica that changes settles it: from then on all agree. Until then some
-// replicas lead more than their part. Resize is the same without a restart.
+// changes them, replicas with the old ones and with the new ones run at the same time. So a replica
+// counts only those members that have its names and its limit. The old replicas share the old
+// shards, the new replicas share the new shards, and if both want a shard, the lock decides. No
+// shard is led twice, and each shard that a running replica knows has a leader. When the last
+// replica has changed, all agree. Until then some replicas lead more than their part. Resize does
+// the same without a restart.
 //
 // # How a shard moves
 //
@@ -87,23 +88,23 @@
 //	the new leader                             reads it          └ reads closely ─────────────┴┬─ leading
 //	                                                                                           └ acquires
 //
-// A leader announces its moves in an item of its own, "leaderkit/handover/<Group>/<member>", and
-// lists there what it has released. Who waits for shards looks for such items once a heartbeat, and
-// reads one that it finds every 25 ms. A quarter of a replica's shards move at a time
-// (MovesAtOnce). A replica that leaves hands over all its shards this way, and is gone from the
-// group when it has.
+// A leader announces its moves in the item "leaderkit/handover/<Group>/<member>", and lists there
+// what it has released. A replica that waits for shards looks for such items once a heartbeat, and
+// then reads each of them every 25 ms. A quarter of a replica's shards move at a time
+// (MovesAtOnce). A replica that leaves hands over all its shards this way, and then leaves the
+// group.
 //
 // # What each failure does
 //
 //   - A replica crashes or is cut off: its session runs out, and the others lead its shards. Its
 //     own contexts have ended before, two thirds of a lease after its last heartbeat.
-//   - The group's item can't be read or written: whoever leads goes on leading. Nobody joins,
-//     leaves or takes over until it can.
+//   - The group's item can't be read or written: leaders go on leading. Until it can, no replica
+//     joins, leaves or takes over.
 //   - The work of a shard ignores its ctx: its lock is kept for DrainTimeout, and runs out a lease
-//     later. From then on another may lead the shard beside that work. The replica logs it and
-//     fails Check, and does not lead that shard until the work has returned.
+//     later. From then on another may lead the shard while that work goes on. The replica logs it
+//     and fails Check, and does not lead that shard until the work has returned.
 //   - The work of a shard returns by itself: the shard is released, and led again after a pause of
 //     one heartbeat, doubled each time up to a lease.
-//   - A callback panics: all contexts end, all works are awaited, all locks are released. Then the
-//     panic goes on.
+//   - A callback panics: all contexts end, the replica waits for all work to return, and all locks
+//     are released. Then the panic goes on.
 package shards

@@ -26,8 +26,8 @@ var (
 	// MaxSilence.
 	ErrNoContact = errors.New("shards: the store has not answered")
 
-	// ErrCannotServe is in what Check returns while the store's latest answer to a join is one that
-	// no retry can fix (no table, no permission). The store's error is in the chain, too.
+	// ErrCannotServe is in what Check returns while the store's latest answer to a join is a
+	// permanent error (no table, no permission). The store's error is in the chain, too.
 	ErrCannotServe = errors.New("shards: can't join the group")
 )
 

@@ -17,16 +17,16 @@ import (
 	"github.com/leaderkit/leaderkit/lockclient/lease"
 )
 
-// The group's item has one attribute for each member, and one for each member that somebody
-// suspects to be dead. They are attributes of the item itself: a map within it would have to be
-// there before the first member can write to it. changes counts the writes, so that a read that
-// lags behind an earlier one shows.
+// The group's item has one attribute for each member, and one for each member that is suspected to
+// be dead. They are attributes of the item itself, because a map in it would have to exist before
+// the first member can write to it. changes counts the writes, so that a read that is older than an
+// earlier one is noticed.
 const (
 	groupPrefix    = "leaderkit/group/"
 	handoverPrefix = "leaderkit/handover/"
 
 	attrMember  = "member "  // and its id: a map of the following
-	attrSuspect = "suspect " // and its id: the id of the one who suspects it
+	attrSuspect = "suspect " // and its id: the id of the member that suspects it
 	attrChanges = "changes"
 
 	attrIdentity = "identity"
@@ -50,7 +50,7 @@ const (
 // batch is the most items that one BatchGetItem takes.
 const batch = 100
 
-// handoverTTL is how long a handover that nobody deleted is kept, in a table that deletes by ttl.
+// handoverTTL is how long a handover that was not deleted is kept, in a table that deletes by ttl.
 const handoverTTL = 24 * time.Hour
 
 // table is where the items are.
@@ -82,11 +82,11 @@ type member struct {
 // roster is the group's item, as it was read.
 type roster struct {
 	members  map[string]member // by id
-	suspects map[string]string // id -> who suspects it
+	suspects map[string]string // id -> the member that suspects it
 	changes  int64
 }
 
-// handover is what a replica tells those who wait for its shards.
+// handover is what a replica tells those that wait for its shards.
 type handover struct {
 	moving   bool     // it has announced moves, and they are not over
 	released []string // shards that it has released lately
@@ -159,8 +159,8 @@ func (g *group) enter(ctx context.Context, id string, m member, earlier string) 
 	})
 }
 
-// change writes the entry of a member that has one. Where it has none, nothing happens: the next
-// read shows it.
+// change writes the entry of a member that has one. If it has none, nothing happens: the next read
+// shows it.
 func (g *group) change(ctx context.Context, id string, m member) error {
 	err := g.update(ctx, "change an entry among the members", &dynamodb.UpdateItemInput{
 		ConditionExpression:       aws.String("attribute_exists(#m)"),
@@ -252,7 +252,7 @@ func (g *group) forget(ctx context.Context, id string) error {
 	})
 }
 
-// handovers reads those of some members. Who has none is left out.
+// handovers reads those of some members. Members without one are left out.
 func (g *group) handovers(ctx context.Context, ids []string) (map[string]handover, error) {
 	byName := map[string]string{}
 	for _, id := range ids {
@@ -271,8 +271,8 @@ func (g *group) handovers(ctx context.Context, ids []string) (map[string]handove
 	return found, err
 }
 
-// free reports which of these shards' locks nobody holds, as far as a read that may lag behind can
-// tell. What it says decides only whether it is worth trying to acquire the lock.
+// free reports which of these shards' locks are free, by a read that may be out of date. The result
+// decides only whether to try to acquire the lock.
 func (g *group) free(ctx context.Context, shards []string) (map[string]bool, error) {
 	byName := make(map[string]string, len(shards))
 	free := make(map[string]bool, len(shards))
@@ -349,7 +349,7 @@ func decodeRoster(item map[string]*dynamodb.AttributeValue) roster {
 	}
 	for id, by := range r.suspects {
 		_, known := r.members[id]
-		// Who is gone can't take it back.
+		// A member that has left can't withdraw its suspicion.
 		if _, there := r.members[by]; !known || !there {
 			delete(r.suspects, id)
 		}

@@ -50,7 +50,7 @@ func (r *run) guard(pulse lock) {
 	}
 }
 
-// ageOf asks a lock for the age of its lease. Where it does not answer, the heartbeat that was seen
+// ageOf asks a lock for the age of its lease. If it does not answer, the heartbeat that was seen
 // last counts.
 func (r *run) ageOf(l lock, sent *lease.Instant) (age time.Duration, held bool) {
 	type answer struct {
@@ -96,8 +96,8 @@ func (r *run) lostPulse(pulse lock) {
 	nudge(r.nudged)
 }
 
-// sweep looks at each lock by itself: one may be lost while the session lives, or somebody's Err
-// may have ended a term already. And it sees which works have outlived their locks.
+// sweep looks at each lock by itself: one may be lost while the session is alive, or a call of Err
+// may have ended a term already. It also finds work that has outlived its lock.
 func (r *run) sweep() {
 	r.mu.Lock()
 	var led, drained []*shard
@@ -141,7 +141,7 @@ func (r *run) overdue(s *shard) {
 	if t.lost == nil {
 		t.lost = &now
 	}
-	// A work that was told to stop only now has a moment to do so.
+	// Work that was told to stop only now gets a moment to do so.
 	if s.stage != draining || t.overdue || now.Since(t.ended) < r.Window-r.renewDeadline {
 		return
 	}

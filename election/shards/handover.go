@@ -11,11 +11,11 @@ import (
 const (
 	// listenPeriod is the time between two reads of a handover that has begun.
 	listenPeriod = 25 * time.Millisecond
-	// toldFor is how long a release stays in the handover. Whoever listens has read it by then.
+	// toldFor is how long a release stays in the handover. By then all that listen have read it.
 	toldFor = 2 * time.Second
 )
 
-// herald writes this member's handover whenever there is something to tell.
+// herald writes this member's handover whenever that has changed.
 func (r *run) herald() {
 	for sequence, failures := int64(1), 0; ; sequence++ {
 		id, h, changed := r.announcement(sequence)
@@ -41,7 +41,7 @@ func (r *run) herald() {
 	}
 }
 
-// announcement takes what there is to tell.
+// announcement returns what the handover has to say now.
 func (r *run) announcement(sequence int64) (id string, h handover, changed bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -123,11 +123,11 @@ func (r *run) onTheWay() []string {
 	return names[:min(len(names), batch)]
 }
 
-// hear takes in another's handover. Called with mu held.
+// hear takes in the handover of another member. Called with mu held.
 func (r *run) hear(id string, h handover) {
 	if !h.moving {
 		if r.movers[id] {
-			nudge(r.nudged) // its last releases may have gone unheard: look at the locks
+			nudge(r.nudged) // its last releases may not have been read: look at the locks
 		}
 		delete(r.movers, id)
 		delete(r.heard, id)
@@ -150,8 +150,8 @@ func (r *run) hear(id string, h handover) {
 	maps.DeleteFunc(heard, func(name string, _ bool) bool { return !released[name] })
 }
 
-// listen reads the handovers of those who move shards, closely, as long as this replica waits for
-// any.
+// listen reads the handovers of members that move shards, often, while this replica waits for any
+// of them.
 func (r *run) listen() {
 	for {
 		movers := r.listensTo()

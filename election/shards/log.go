@@ -47,7 +47,7 @@ func (r *Replica) log(level int, message string, keysAndValues ...any) {
 	})
 }
 
-// alert has the Logger called with an error that somebody must act on.
+// alert passes an error to the Logger. An operator must act on it.
 func (r *Replica) alert(err error, message string, keysAndValues ...any) {
 	if !r.logger.IsZero() {
 		r.sinks.Send(func() { r.logger.Error(err, message, keysAndValues...) })
@@ -71,5 +71,5 @@ func textOf(err error) string {
 	return strings.Join(strings.Fields(err.Error()), " ")
 }
 
-// short is a duration without the digits that nobody reads.
+// short is a duration in whole milliseconds.
 func short(d time.Duration) time.Duration { return d.Round(time.Millisecond) }

@@ -2,22 +2,22 @@ package shards
 
 import "time"
 
-// Metrics takes a replica's figures. name is Config.Name. Its methods are called one at a time, and
-// not by what leads: one that blocks delays only the next figures.
+// Metrics receives a replica's metrics. name is Config.Name. Its methods are called one at a time,
+// in a goroutine of their own: one that blocks delays only the next metrics.
 type Metrics interface {
-	// Leading: the replica leads so many shards at this moment.
+	// Leading gets how many shards the replica leads at this moment.
 	Leading(name string, shards int)
-	// Assigned: so many shards belong to the replica, of as many members as take part. Where
-	// Leading stays below it, shards wait.
+	// Assigned gets how many shards belong to the replica, and how many members share the shards.
+	// While Leading is lower, shards wait.
 	Assigned(name string, shards, members int)
-	// SinceHeartbeat is the age of the session's lease, several times a heartbeat.
+	// SinceHeartbeat gets the age of the session's lease, several times a heartbeat.
 	SinceHeartbeat(name string, age time.Duration)
-	// TermEnded: the replica stopped leading a shard, for this cause.
+	// TermEnded is called when the replica has stopped leading a shard, with the cause.
 	TermEnded(name, shard string, lasted time.Duration, cause string)
 }
 
-// tellLeading tells how many shards are led. Changes that come faster than the metrics take them
-// are told as one. Called with mu held.
+// tellLeading passes on how many shards are led. Changes that come faster than the metrics take
+// them are reported as one. Called with mu held.
 func (r *run) tellLeading() {
 	r.board.leads(r.leading)
 	if r.metrics == nil || r.telling {
@@ -33,8 +33,8 @@ func (r *run) tellLeading() {
 	})
 }
 
-// tellLease tells how old the lease is, and again how many shards are led: where the metrics
-// blocked for long, that was dropped.
+// tellLease passes on how old the lease is, and again how many shards are led, because that was
+// dropped if the metrics blocked for long.
 func (r *run) tellLease(age time.Duration) {
 	if m := r.metrics; m != nil {
 		r.sinks.Send(func() { m.SinceHeartbeat(r.name, age) })
@@ -46,7 +46,7 @@ func (r *run) tellLease(age time.Duration) {
 	}
 }
 
-// tellView tells of a new assignment. Called with mu held.
+// tellView passes on a new assignment. Called with mu held.
 func (r *run) tellView(v *view) {
 	parts := v.part()
 	g := Group{Shards: len(v.names), Leading: r.leading}

@@ -18,8 +18,8 @@ const (
 	// A shard that is led again so soon allows for one more, and one that takes too long for half
 	// as many.
 	soon, tooLong = 80 * time.Millisecond, 120 * time.Millisecond
-	// lostSight is how long a shard that nobody claims counts as on its way. Views that differ for
-	// a moment must not hold up the others.
+	// lostSight is how long a released shard counts as on its way if no replica acquires it. Views
+	// that differ for a moment must not hold up the others.
 	lostSight = 500 * time.Millisecond
 )
 
@@ -29,15 +29,15 @@ type motion struct {
 	own       int // shards whose lock it holds, in motion or not
 	draining  int // of them, those whose work is returning
 	releasing int // of them, those whose work has returned
-	unclaimed int // shards that it has released and nobody has acquired yet
+	unclaimed int // shards that it has released and no other has acquired yet
 	window    int // most that may be releasing or unclaimed
 	atOnce    int // most that may be in motion; 0: a quarter of own
 	leaving   bool
 }
 
 // begin returns how many shards begin to move now. No more than atOnce move at a time, so that a
-// join stops no more work than that. Leaving has no such limit: all of it has to go. In both cases
-// no more are on their way than the others can take over at once.
+// join interrupts no more work than that. Leaving has no such limit, because all shards have to
+// move. In both cases no more are on their way than the others can take over at once.
 func (m motion) begin() int {
 	limit := m.atOnce
 	if limit == 0 {
@@ -53,7 +53,7 @@ func (m motion) begin() int {
 type window struct {
 	size   int
 	shrunk time.Duration // when it was last made smaller
-	lost   int           // shards in a row that nobody has claimed for so long that they count no more
+	lost   int           // shards in a row that were not claimed for so long that they no longer count
 }
 
 // newWindow is that of one of so many members, some of which move shards.
@@ -64,7 +64,7 @@ func newWindow(members int, leaves bool) window {
 	return window{size: max(burst/max(members-1, 1), leastOnTheWay)}
 }
 
-// claimed takes in that a shard is led again, so long after its work has returned.
+// claimed takes in that a shard is led again, and how long after its work has returned.
 func (w *window) claimed(after, now time.Duration) {
 	w.lost = 0
 	switch {
@@ -77,8 +77,8 @@ func (w *window) claimed(after, now time.Duration) {
 	}
 }
 
-// unclaimed takes in that nobody has acquired a shard for so long that it counts no more. Where
-// that happens to all of them there is nobody to wait for.
+// unclaimed takes in that no replica has acquired a shard for so long that it no longer counts. If
+// that happens to all of them, there is nothing to wait for.
 func (w *window) unclaimed() {
 	if w.lost++; w.lost > w.size {
 		w.size, w.lost = min(2*w.size, math.MaxInt/2), 0

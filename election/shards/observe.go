@@ -28,21 +28,21 @@ type Member struct {
 	Weight int
 	// Shards is how many belong to it.
 	Shards int
-	// Self: it is the replica that tells.
+	// Self reports whether it is this replica.
 	Self bool
 }
 
-// Observe tells of each change of the group, and of how many shards this replica leads, starting
-// with the present state. Each call gives its own channel. A slow observer delays nobody: it finds
-// the latest state and misses those in between. The channel is closed when ctx ends and only then:
-// it stays open between two Runs.
+// Observe returns a channel that receives each change of the group and of the number of shards that
+// this replica leads, beginning with the current state. Each call returns a channel of its own. A
+// slow observer delays nothing: it receives the latest state and misses those in between. The
+// channel is closed when ctx ends and only then: it stays open between two Runs.
 func (r *Replica) Observe(ctx context.Context) <-chan Group {
 	ch := r.board.subscribe()
 	context.AfterFunc(ctx, func() { r.board.unsubscribe(ch) })
 	return ch
 }
 
-// board is where the replica writes what it sees and everybody else reads it.
+// board holds what the replica sees. The replica writes it, and any goroutine may read it.
 type board struct {
 	mu        sync.Mutex // guards what follows; nothing is called and nothing blocks under it
 	group     Group
@@ -64,7 +64,7 @@ func (b *board) leads(n int) {
 	b.offer()
 }
 
-// offer replaces what the observers have not taken yet. Called with mu held; nobody else sends.
+// offer replaces what the observers have not taken yet. Called with mu held; nothing else sends.
 func (b *board) offer() {
 	for ch := range b.observers {
 		select {
@@ -106,12 +106,12 @@ func (b *board) unsubscribe(ch chan Group) {
 	close(ch)
 }
 
-// Check is the health of the replica, for a probe. An error if the work of a shard has outlived its
-// lock by more than maxTolerableExpiredLease: another may lead the shard meanwhile, and only a
-// restart ends that. ErrCannotServe while the store's latest answer to a join is one that no retry
-// can fix: whoever restarts processes by this check may want to leave those alone. ErrNoContact if
-// the group's item could not be read for longer than MaxSilence, where that is given. nil for a
-// replica that does not run.
+// Check is the health of the replica, for a probe. It returns an error if the work of a shard has
+// outlived its lock by more than maxTolerableExpiredLease: another may lead the shard meanwhile,
+// and only a restart ends that. It returns ErrCannotServe while the store's latest answer to a join
+// is a permanent error, which a restart does not fix. It returns ErrNoContact if the group's item
+// could not be read for longer than MaxSilence, if that is set. It returns nil if the replica does
+// not run.
 func (r *Replica) Check(maxTolerableExpiredLease time.Duration) error {
 	r.mu.Lock()
 	run, trouble := r.current, r.trouble

@@ -36,8 +36,8 @@ type Config struct {
 	// far as their parts allow, and Assignment says so. 0: no limit.
 	MaxPerReplica int
 
-	// Weight is the size of this replica's part beside the others': one of weight 2 leads twice as
-	// many as one of weight 1. 0: 1.
+	// Weight is the size of this replica's part, relative to the others': a replica of weight 2
+	// leads twice as many shards as one of weight 1. 0: 1.
 	Weight int
 
 	// MovesAtOnce is the most shards of this replica that move to others at a time. 0: a quarter of
@@ -47,9 +47,9 @@ type Config struct {
 	// Callbacks are the work. Required.
 	Callbacks Callbacks
 
-	// RenewDeadline is how long after the session's last confirmed heartbeat leading stops. What is
-	// left of the lease after it is the time that the work has to stop before anybody else can
-	// lead. 0: two thirds of the lease.
+	// RenewDeadline is how long after the session's last confirmed heartbeat leading stops. The
+	// rest of the lease is the time that the work has to stop before another can lead. 0: two
+	// thirds of the lease.
 	RenewDeadline time.Duration
 
 	// DrainTimeout is how long after the end of a term its lock is still kept while the work
@@ -63,12 +63,13 @@ type Config struct {
 	// Name stands in logs, metrics and health checks for the group. "": Group.
 	Name string
 
-	// Logger: V(0) joins, leaves, who is dead, what this replica leads; V(1) each shard, and errors
-	// that are retried; errors for what somebody must act on. A Logger that blocks delays nothing.
-	// The zero Logger is silent.
+	// Logger gets, at V(0), joins, leaves, dead members, and how many shards this replica has; at
+	// V(1), each shard, and errors that are retried; and as errors what an operator must act on.
+	// README.md explains each message. A Logger that blocks delays nothing. The zero Logger is
+	// silent.
 	Logger logr.Logger
 
-	// Metrics takes the replica's figures. nil: nobody does.
+	// Metrics gets the replica's metrics. nil: none.
 	Metrics Metrics
 }
 
@@ -121,15 +122,14 @@ func newReplica(c Config, s source) (*Replica, error) {
 
 // Run joins the group and leads this replica's part of the shards until ctx ends. Then it leaves
 // the group, hands its shards over, and returns when the work of all has returned and their locks
-// are released. No goroutine of the replica is left. It closes nothing that it was given: the
-// session stays open.
+// are released. No goroutine of the replica is left. The session stays open.
 //
 // A replica that leaves goes on leading for one heartbeat, so that the others know, and hands over
-// then. Where nobody else is in the group it stops at once.
+// then. If no other is in the group, it stops at once.
 //
 // nil: ctx ended. ErrAlreadyRunning: another Run of this replica is under way. An error with
-// Permanent() true: the store's very first answer was one that no retry can fix, such as a missing
-// table or permission.
+// Permanent() true: the store's first answer was a permanent error, such as a missing table or
+// permission.
 func (r *Replica) Run(ctx context.Context) error {
 	run, err := r.start(ctx)
 	if err != nil {
@@ -168,8 +168,8 @@ func (r *Replica) terms() []*term {
 }
 
 // Assignment returns which replica each shard belongs to, by the identities of their sessions, as
-// this replica computes it now. That is who should lead it. Shards that nobody has room for are
-// left out. It is empty while the replica does not serve.
+// this replica computes it now. That is the replica that should lead it. Shards that no replica has
+// room for are left out. It is empty while the replica does not serve.
 func (r *Replica) Assignment() map[string]string {
 	r.mu.Lock()
 	var v *view
@@ -189,9 +189,9 @@ func (r *Replica) Assignment() map[string]string {
 }
 
 // Resize changes which shards there are, as if all replicas had been made with these names. A shard
-// that is not among them any more is released. Call it on all replicas: until the last one has,
-// those who have and those who have not share the shards among themselves (see the package
-// comment). The error is ErrInvalidConfig, and nothing is changed then.
+// that is not among them any more is released. Call it on all replicas: until the last one has
+// changed, those with the old names and those with the new names share their shards separately (see
+// the package comment). The error is ErrInvalidConfig, and nothing is changed then.
 func (r *Replica) Resize(names []string) error {
 	var bad refusals
 	sorted := sortedNames(names, r.settings.group, &bad)
@@ -212,7 +212,7 @@ func (r *Replica) Resize(names []string) error {
 // stands for never.
 func (r *Replica) uptime() time.Duration { return r.clock.Monotonic() - r.made + 1 }
 
-// nudge wakes who waits for ch, now or the next time.
+// nudge wakes the goroutine that waits for ch, now or the next time.
 func nudge(ch chan struct{}) {
 	select {
 	case ch <- struct{}{}:

@@ -2,14 +2,14 @@ package shards
 
 import "slices"
 
-// followers is how many of the others one replica watches, so that a crash is noticed although some
-// of those who watch crash with it.
+// followers is how many of the others one replica watches, so that a crash is noticed even if some
+// watching members crash too.
 const followers = 3
 
-// watched returns whom self watches: the next members in the ring of all ids, until there are three
-// that are not suspected to be dead. So the ones behind a row of dead ones are watched too, before
-// the dead are removed. Every member that runs is watched by three others, or by all where there
-// are fewer. ids is in any order and may be without self.
+// watched returns the members that self watches: the next ones in the ring of all ids, until there
+// are three that are not suspected to be dead. So members behind a row of dead ones are watched
+// too, before the dead ones are removed. Every running member is watched by three others, or by all
+// if there are fewer. ids is in any order and may be without self.
 func watched(ids []string, self string, suspected func(id string) bool) []string {
 	ring := slices.Sorted(slices.Values(ids))
 	start, _ := slices.BinarySearch(ring, self)

@@ -30,9 +30,9 @@ func (s state) String() string {
 //
 //	conduct   decides what happens to which shard; it makes no request and no call
 //	steward   reads and writes the group's item, once a heartbeat, and looks for shards that are free
-//	herald    tells others of this replica's moves
-//	escort    looks when those shards are led again
-//	listen    hears of others' moves, while there are any
+//	herald    writes this replica's moves into its handover
+//	escort    finds out when those shards are led again
+//	listen    reads others' handovers, while there are any
 //	watch     one for each member that is watched
 //	guard     ends the leading contexts in time
 //
@@ -51,7 +51,7 @@ type run struct {
 	helpers sync.WaitGroup
 	works   sync.WaitGroup
 
-	done      chan struct{} // closed when nothing of a shard is left, after leaving
+	done      chan struct{} // closed when all shards have ended, after leaving
 	reviewing sync.Mutex    // see review
 
 	crashOnce sync.Once
@@ -67,8 +67,8 @@ type run struct {
 	answered bool          // the store has answered, ever
 	roster   roster        // as it was read last
 	buried   map[string]bool
-	view     *view // who should lead what; nil: not known yet
-	before   *view // the view before it: who may still lead what
+	view     *view // the assignment; nil: not known yet
+	before   *view // the view before it, by which replicas may still lead
 
 	shards    map[string]*shard // all that are not elsewhere
 	ready     []*shard          // to be acquired at once
@@ -103,7 +103,7 @@ type moves struct {
 	window    window
 }
 
-// release is one that others are told of.
+// release is one that the handover reports.
 type release struct {
 	shard string
 	at    time.Duration
@@ -196,8 +196,8 @@ func (r *run) leave(err error) {
 	nudge(r.kicked)
 }
 
-// decide gives what there is to do now, and when to look again. over: the replica has left, and
-// nothing of a shard is left.
+// decide returns what to do now, and when to decide again. over: the replica has left, and all its
+// shards have ended.
 func (r *run) decide() (acts []func(), pause time.Duration, over bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -261,7 +261,7 @@ func (r *run) move(now time.Duration) (pause time.Duration) {
 	}
 	if !moving && m.under && len(r.draining) == 0 && len(r.toRelease) == 0 && r.releases == 0 {
 		if left := m.last + r.Heartbeat - now; left > 0 {
-			return left // whoever waits has heard of the latest by then
+			return left // all that wait have read the latest by then
 		}
 		m.under, m.changed, m.told, m.unclaimed = false, true, 0, nil
 		nudge(r.called)
@@ -281,7 +281,7 @@ func (r *run) move(now time.Duration) (pause time.Duration) {
 		unclaimed: len(m.unclaimed), window: m.window.size,
 	}
 	if !m.under {
-		motion.window = motion.own // nobody is there to take over
+		motion.window = motion.own // no other can take over
 	}
 	n := motion.begin()
 	cause := error(ErrMoved)
@@ -299,13 +299,14 @@ func (r *run) move(now time.Duration) (pause time.Duration) {
 	if len(r.surplus) > 0 && n > 0 {
 		return burstPause
 	}
-	return time.Hour // whatever ends next kicks
+	return time.Hour // the next event wakes it
 }
 
 // burstPause is the time between two bursts of moves.
 const burstPause = 10 * time.Millisecond
 
-// patience is how long the moves have to wait until those who wait for the shards know of them.
+// patience is how long the moves have to wait until the replicas that wait for the shards know of
+// them.
 func (r *run) patience(now time.Duration) time.Duration {
 	m := &r.moves
 	if r.isCrashed() || !r.hasPeers() || r.state == leaving && now >= m.hasty { // or nobody waits
@@ -354,7 +355,7 @@ func (r *run) crash(what string, value any) {
 
 func (r *run) isCrashed() bool { return isClosed(r.crashed) }
 
-// sinkPanicked is told of a panic of the Logger or of a metric.
+// sinkPanicked is called when the Logger or a metric has panicked.
 func (r *Replica) sinkPanicked(value any) {
 	r.mu.Lock()
 	run := r.current

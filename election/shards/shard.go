@@ -39,11 +39,11 @@ type shard struct {
 	since  time.Duration // when it was wanted
 	until  time.Duration // do not try before
 	polls  bool          // try by PollLock, which watches the holder
-	eager  bool          // its former leader is dead, so go on trying
+	eager  bool          // its former leader has crashed, so go on trying
 	failed int           // requests in a row without an answer
 	gone   time.Duration // when its work returned
 	again  bool          // its release has failed, and is due again
-	rest   time.Duration // before it is led again, where its work returned by itself
+	rest   time.Duration // before it is led again, if its work returned by itself
 }
 
 // turn has a shard stand somewhere else. Called with mu held.
@@ -64,7 +64,7 @@ func (r *run) hasRoom() bool { return r.most == 0 || r.taken < r.most }
 // waits is whether this replica would lead the shard if it were free.
 func (s *shard) waits() bool { return s != nil && s.stage == wanted && (s.mine || s.standIn) }
 
-// replan takes in who should lead what. Called with mu held.
+// replan takes in a new assignment. Called with mu held.
 func (r *run) replan() {
 	for _, s := range r.shards {
 		s.mine = false
@@ -195,8 +195,8 @@ func (r *run) attempted(s *shard, held bool, err error) {
 	switch {
 	case errors.As(err, &refusal):
 		s.failed = 0
-		// A look, or the holder, says when to try again. Only where nobody else will, this goes on
-		// by itself.
+		// A look, or the holder, says when to try again. Only if neither will, this goes on by
+		// itself.
 		if s.eager && r.uptime()-s.since < 2*r.Lease {
 			s.polls = true
 			r.later(s, min(max(refusal.NextPoll(), 5*time.Millisecond), r.Heartbeat))
@@ -282,7 +282,7 @@ func (r *run) finished(s *shard) {
 	r.end(s, errReturned)
 }
 
-// returned takes in that nothing of a shard's work goes on any more.
+// returned takes in that all work of a shard has returned.
 func (r *run) returned(s *shard) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

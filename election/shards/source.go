@@ -16,8 +16,8 @@ type lock interface {
 	GetLockWithContext(ctx context.Context) (bool, error)
 }
 
-// source is what a replica needs of a session: locks that live and die together, and the table that
-// they are in.
+// source is what a replica needs of a session: locks that are kept and lost together, and the table
+// that they are in.
 type source interface {
 	timing() (lease.Timing, error)
 	identity() string

@@ -117,7 +117,7 @@ func (r *run) entry(leaves bool) member {
 	return member{identity: r.source.identity(), weight: r.weight, plan: r.plan, period: r.Heartbeat, leaving: leaves, leads: r.leads()}
 }
 
-// writeEntry writes this member's entry where it has changed.
+// writeEntry writes this member's entry if it has changed.
 func (r *run) writeEntry(h *household, leaves bool) error {
 	m := r.entry(leaves)
 	switch {
@@ -179,8 +179,8 @@ func (r *run) readRoster(h *household) error {
 			delete(r.buried, id)
 		}
 	}
-	// It serves a heartbeat after it has joined. So those who join together see each other before
-	// they lead anything.
+	// It serves a heartbeat after it has joined. So replicas that join together see each other
+	// before they lead anything.
 	if r.state == joining && r.uptime()-r.joined >= r.Heartbeat {
 		r.state = serving
 	}
@@ -188,10 +188,10 @@ func (r *run) readRoster(h *household) error {
 	return nil
 }
 
-// deleted takes in that somebody has deleted this member's entry: it is written again. Where that
-// happens twice, others take the member for dead, because the lock that it holds as long as it
-// lives was deleted too. Then it joins under another id. What it leads it goes on leading, under
-// the lease of the session. Called with mu held.
+// deleted takes in that this member's entry was deleted: it is written again. If that happens
+// twice, the others count the member as dead, because the lock that it holds was deleted too. Then
+// it joins under another id. It goes on leading its shards, under the lease of the session. Called
+// with mu held.
 func (r *run) deleted(h *household) {
 	now := r.uptime()
 	h.written = member{}
@@ -226,7 +226,7 @@ func (r *run) watchOthers(h *household) {
 	}
 }
 
-// nextRead is the pause until the next read: a heartbeat, or less where somebody is suspected to be
+// nextRead is the pause until the next read: a heartbeat, or less if a member is suspected to be
 // dead.
 func (r *run) nextRead(h *household) time.Duration {
 	r.mu.Lock()
@@ -240,7 +240,7 @@ func (r *run) nextRead(h *household) time.Duration {
 			since = now
 			h.suspected[id] = now
 		}
-		closely = closely || now-since < 2*r.Lease // one who still lives then was suspected by one who can't take it back
+		closely = closely || now-since < 2*r.Lease // a member that is alive after that was suspected by one that can't withdraw it
 	}
 	if closely {
 		return min(max(r.Lease/60, 25*time.Millisecond), 250*time.Millisecond)
@@ -248,11 +248,12 @@ func (r *run) nextRead(h *household) time.Duration {
 	return r.Heartbeat
 }
 
-// stubborn is how many shards that nobody lets go are polled in one cycle.
+// stubborn is how many shards that stay held are polled in one cycle.
 const stubborn = 64
 
-// look finds out which of the shards that are wanted are free, and who is moving shards. Those that
-// are held for long are polled, as a waiter does: their holder may be dead without being a member.
+// look finds out which of the wanted shards are free, and which members are moving shards. Shards
+// that stay held are polled, as a waiter does: their holder may have crashed without being a
+// member.
 func (r *run) look() error {
 	r.mu.Lock()
 	now := r.uptime()
@@ -311,7 +312,7 @@ func (r *run) look() error {
 	return nil
 }
 
-// lookAround finds out who is moving shards.
+// lookAround finds out which members are moving shards.
 func (r *run) lookAround(others []string) error {
 	handovers, err := r.group.handovers(r.ctx, others)
 	if err != nil {
@@ -364,7 +365,7 @@ func (r *run) farewell(h *household) {
 		pulse = h.candidate
 	}
 	if announced {
-		lease.Sleep(ctx, r.clock, 4*listenPeriod) // until those who listen have heard of the last release
+		lease.Sleep(ctx, r.clock, 4*listenPeriod) // until all that listen have read the last release
 	}
 	var failed []error
 	if h.earlier != "" {

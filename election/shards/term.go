@@ -25,7 +25,7 @@ type term struct {
 	ended   lease.Instant  // when ctx ended
 	lost    *lease.Instant // when its lock was first seen lost while the work went on; nil: it was not
 	left    bool           // DrainTimeout is over: the lock is left to run out
-	overdue bool           // another may lead beside the work, and that was logged
+	overdue bool           // another may lead while the work goes on, and that was logged
 }
 
 func newTerm(ctx context.Context, s *shard, pulse lock, r *Replica) *term {
@@ -57,7 +57,7 @@ func lossOf(l lock) error { return &lossError{reason: election.ErrLockLost, lock
 // leads is whether the leading context is alive at this moment.
 func (t *term) leads() bool { return leadingContext{t.ctx, t}.Err() == nil }
 
-// held says whether nobody else can lead: the lock is this term's.
+// held reports whether the lock is this term's, so that no other can lead.
 func (t *term) held() bool {
 	held, _ := t.lock.HasLock()
 	token, _ := t.lock.FencingToken()
@@ -82,8 +82,8 @@ func (c leadingContext) Err() error {
 	return c.Context.Err()
 }
 
-// work runs the callbacks of one term, and tells when they have returned. A panic waits until all
-// locks are released, and then goes on.
+// work runs the callbacks of one term, and reports their return. A panic waits until all locks are
+// released, and then goes on.
 func (r *run) work(s *shard, t *term) {
 	var thrown any
 	defer func() {
@@ -98,7 +98,7 @@ func (r *run) work(s *shard, t *term) {
 			panic(thrown)
 		}
 	}()
-	defer func() { // also where OnStarted calls runtime.Goexit
+	defer func() { // also if OnStarted calls runtime.Goexit
 		if v := recover(); v != nil {
 			thrown = v
 			r.crash("OnStarted", v)

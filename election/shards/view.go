@@ -8,7 +8,7 @@ import (
 	"github.com/leaderkit/leaderkit/lockclient/lease"
 )
 
-// view is who should lead what, as one replica computes it.
+// view is the assignment, as one replica computes it.
 type view struct {
 	key        string            // what it was computed from,
 	keeps      map[string]string // and what the members said that they lead
@@ -78,8 +78,8 @@ func keyOf(plan string, members map[string]member) string {
 	return strings.Join(append(lines, plan), "\n")
 }
 
-// participants are the members that an assignment is computed for: those who have the same plan and
-// are not dead. Those who leave have no part any more, but still lead what they had.
+// participants are the members that an assignment is computed for: those that have the same plan
+// and are not dead. Members that leave have no part any more, but still lead what they had.
 func participants(members map[string]member, plan string, dead map[string]bool, withLeaving bool) map[string]member {
 	part := map[string]member{}
 	for id, m := range members {
@@ -90,9 +90,8 @@ func participants(members map[string]member, plan string, dead map[string]bool, 
 	return part
 }
 
-// review computes who should lead what from what is known now, and has the replica act on it. It
-// may be called by the steward and by those who watch, and does nothing for one that does not
-// serve.
+// review computes the assignment from what is known now, and makes the replica act on it. The
+// steward and the watches call it. It does nothing if the replica does not serve.
 func (r *run) review() {
 	r.reviewing.Lock() // one at a time, so that a later view does not come before an earlier one
 	defer r.reviewing.Unlock()
@@ -111,7 +110,7 @@ func (r *run) review() {
 	v := newView(key, names, r.most, part, id)
 	before := old
 	if before == nil {
-		// Whoever is there already leads the shards as if this member were not.
+		// The members that are there already lead the shards as if this one were not.
 		delete(former, id)
 		before = newView("", names, r.most, former, "")
 	}

@@ -8,9 +8,9 @@ import (
 	"github.com/leaderkit/leaderkit/lockclient/lease"
 )
 
-// watch waits for the lock that another member holds as long as it lives. Whoever gets it knows
-// that the member's session is over, and takes the member out of the group. Others who watch see
-// that the lock has changed hands.
+// watch waits for the lock that another member holds while it runs. The replica that gets it knows
+// that the member's session is over, and removes the member from the group. Others that watch see
+// that the lock has another holder.
 func (r *run) watch(ctx context.Context, id string, period time.Duration) {
 	l := r.source.lock(r.group.memberLock(id), true)
 	w := watch{r: r, id: id, lock: l, late: period + period/2}
@@ -47,7 +47,7 @@ type watch struct {
 	failed int           // attempts in a row
 }
 
-// poll is one look at the member's lock. over: the member is dead.
+// poll looks at the member's lock once. over: the member is dead.
 func (w *watch) poll(ctx context.Context) (pause time.Duration, over bool) {
 	r := w.r
 	attempt, cancel := lease.WithTimeout(ctx, r.clock, r.renewDeadline, errNoAnswer)
@@ -65,7 +65,7 @@ func (w *watch) poll(ctx context.Context) (pause time.Duration, over bool) {
 		owner, token := refusal.HeldBy()
 		if owner == "" || w.token != 0 && token != w.token {
 			r.bury(w.id)
-			w.remove(ctx, r.Heartbeat) // unless whoever has the lock did
+			w.remove(ctx, r.Heartbeat) // unless the replica that got the lock did
 			return 0, true
 		}
 		w.token = token
@@ -100,7 +100,8 @@ func (w *watch) suspect(ctx context.Context, refusal heldError) {
 	}
 }
 
-// remove takes a dead member out of the group's item, after a pause, unless it is gone by then.
+// remove deletes a dead member from the group's item, after a pause, unless another has done so by
+// then.
 func (w *watch) remove(ctx context.Context, pause time.Duration) {
 	r := w.r
 	for failures := 1; lease.Sleep(ctx, r.clock, pause); failures++ {
@@ -117,7 +118,7 @@ func (w *watch) remove(ctx context.Context, pause time.Duration) {
 	}
 }
 
-// bury has this replica count a member as dead, whatever the group's item says.
+// bury makes this replica count a member as dead, whatever the group's item says.
 func (r *run) bury(id string) {
 	r.mu.Lock()
 	_, listed := r.roster.members[id]

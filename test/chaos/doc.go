@@ -108,9 +108,9 @@
 //   - A session is lost as a whole. When one of its members was found lost, no sample of another
 //     member of that session begins later, and each that was not given up before is found lost,
 //     too. No tenure lasts from one session into the next.
-//   - Where a scenario demands it: no lock is without a leader for longer than a bound, from the
-//     last certain moment of a tenure to the first of the next. And in the end each replica leads the
-//     same number of shards, or one more or less, at one moment.
+//   - If the scenario requires it: no lock is without a leader for longer than a bound, from the
+//     last certain moment of a tenure to the first of the next. And at one moment near the end each
+//     replica leads the same number of shards, or one more or less.
 //
 // The checker has tests of its own: runs told by hand, sound ones and broken ones, and replicas
 // that make a mistake on purpose (Mistake).

@@ -12,7 +12,8 @@ import (
 // commentWidth is how many columns a line may have that is only a comment. A tab counts as 4.
 const commentWidth = 100
 
-// Prose is limited. Drawings, tables and code are indented in a comment, and are not.
+// Prose is limited, lists included. Drawings, tables and code begin with a tab or more spaces in a
+// comment, and are not.
 func TestCommentsWrapAtOneWidth(t *testing.T) {
 	marks := map[string]string{".go": "//", ".java": "//", ".sh": "#", ".yml": "#", ".yaml": "#"}
 	for _, path := range files(t) {
@@ -20,7 +21,7 @@ func TestCommentsWrapAtOneWidth(t *testing.T) {
 		if mark == "" || strings.Contains(path, "/testdata/") {
 			continue
 		}
-		prose := regexp.MustCompile(`^\s*` + mark + `( \S| {3}- |$)`)
+		prose := regexp.MustCompile(`^\s*` + mark + `( {1,6}\S|$)`)
 		lines := bufio.NewScanner(strings.NewReader(read(t, path)))
 		output := false // of an example
 		for n := 1; lines.Scan(); n++ {
