@@ -33,8 +33,8 @@ type Config struct {
 	// need different ones. "": "cron/".
 	Prefix string
 
-	// Jobs run beside each other, each under a name of its own. All processes must have the same. A
-	// job that only some of them have runs when one of those leads. Required.
+	// Jobs run at the same time, and each has its own name. All processes must have the same jobs.
+	// A job that only some of them have runs when one of those leads. Required.
 	Jobs []Job
 
 	// Location is the time zone of the times that schedules are asked with. It matters to schedules
@@ -42,7 +42,7 @@ type Config struct {
 	// UTC.
 	Location *time.Location
 
-	// Logger gets, at V(0), runs that were cut off or took too long, and missed ticks; at V(1),
+	// Logger gets, at V(0), runs that were interrupted or took too long, and missed ticks; at V(1),
 	// each run; and as errors what failed. The zero Logger is silent.
 	Logger logr.Logger
 
@@ -111,11 +111,11 @@ func (c *Cron) check() error {
 func (c *Cron) now() time.Time { return c.clock.Wall().In(c.location) }
 
 // Lead runs the jobs until the leading context ends and the runs under way have returned. It is an
-// OnStartedLeading, or part of one. Without a leading context, one from which
-// election.TermFromContext gives a term, it logs an error and returns.
+// OnStartedLeading, or part of one. If ctx is not a leading context (election.TermFromContext), it
+// logs an error and returns.
 //
 // A job that panics makes Lead panic, as if OnStartedLeading itself had: the elector then releases
-// the lock, and the process ends. The run counts as cut off.
+// the lock, and the process ends. The run counts as interrupted.
 func (c *Cron) Lead(ctx context.Context) {
 	term, ok := election.TermFromContext(ctx)
 	if !ok {

@@ -2,7 +2,7 @@ package cron
 
 import "time"
 
-// never is how long to wait where there is no next tick.
+// never is how long to wait if there is no next tick.
 const never = 24 * time.Hour
 
 // due says what to do now if last was the latest tick that was begun: to run a tick, or, if that is

@@ -8,9 +8,9 @@ import (
 )
 
 // Schedule says when a job is due. Next returns the first tick after t, or the zero time if there
-// is none. All processes must compute the same ticks, so it may depend on t alone, and on nothing
-// such as when the process was started. The schedules of github.com/robfig/cron/v3 are Schedules,
-// but for "@every", which has no fixed ticks.
+// is none. All processes must compute the same ticks, so it may depend only on t, and not, for
+// example, on when the process was started. The schedules of github.com/robfig/cron/v3 are
+// Schedules, except "@every", which has no fixed ticks.
 type Schedule interface {
 	Next(t time.Time) time.Time
 }
@@ -39,13 +39,13 @@ type Tick struct {
 	FencingToken int64
 }
 
-// Missed says what is done about ticks that were not begun in time.
+// Missed says what is done about ticks that were not started in time.
 type Missed int
 
 const (
-	// Skip leaves them out.
+	// Skip ignores them.
 	Skip Missed = iota
-	// RunOnce runs the latest of them, in place of all.
+	// RunOnce runs only the latest of them.
 	RunOnce
 	// RunAll runs each of them in order, but not more than Job.MostMissed.
 	RunAll
@@ -63,21 +63,21 @@ type Job struct {
 	Schedule Schedule
 
 	// Run does the work. Its context is the leading context: it ends with the term, and
-	// election.TermFromContext gives the term. Run should then return soon, because nobody else
-	// leads before it has. An error is recorded and logged. It does not make the tick run again. A
-	// panic ends the term and goes on. Required.
+	// election.TermFromContext gives the term. Run should then return soon, because no other
+	// process leads before it has. An error is recorded and logged. It does not make the tick run
+	// again. A panic ends the term and goes on. Required.
 	Run func(ctx context.Context, tick Tick) error
 
-	// Missed says what is done about ticks that nobody began in time: there was no leader, or the
-	// run before took too long. The zero value is Skip.
+	// Missed says what is done about ticks that were not started in time: there was no leader, or
+	// the previous run took too long. The zero value is Skip.
 	Missed Missed
 
 	// MostMissed is how many missed ticks RunAll makes up for. Older ones are left out. 0: 100.
 	MostMissed int
 
-	// Tolerance is how late a tick may be begun without being missed. It should exceed a lease, so
-	// that a tick survives the crash of a leader. 0: a minute, or a quarter of the time until the
-	// next tick if that is less.
+	// Tolerance is how late a tick may be started without being missed. It should exceed a lease,
+	// so that a tick survives the crash of a leader. 0: a minute, or a quarter of the time until
+	// the next tick if that is less.
 	Tolerance time.Duration
 
 	// Attempts is how often a tick may be run, if the leader crashes or its term ends during the
@@ -85,7 +85,7 @@ type Job struct {
 	Attempts int
 
 	// AtMostFor ends the context of a run that takes longer (the cause is ErrTookTooLong). The run
-	// keeps its place until it returns: no other run of the job is begun meanwhile. 0: no limit.
+	// keeps its place until it returns: no other run of the job is started meanwhile. 0: no limit.
 	AtMostFor time.Duration
 
 	// AtLeastFor is the shortest time between the starts of two runs, also of missed ticks, also in

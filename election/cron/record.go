@@ -17,28 +17,28 @@ import (
 	"github.com/leaderkit/leaderkit/election"
 )
 
-// State says what became of a tick.
+// State says how far a tick is, or how it ended.
 type State string
 
 // The states of a Record.
 const (
-	Waiting     State = "waiting"     // no tick was begun yet
-	Running     State = "running"     // begun, and not finished: now, or by a leader that has crashed
+	Waiting     State = "waiting"     // no tick was started yet
+	Running     State = "running"     // started, and not finished: now, or by a leader that has crashed
 	Done        State = "done"        // Run returned nil
 	Failed      State = "failed"      // Run returned an error
 	Interrupted State = "interrupted" // Run returned an error after its term had ended
-	Lost        State = "lost"        // cut off, and not to be run again
+	Lost        State = "lost"        // interrupted, and not to be run again
 )
 
 // Record is what is known of a job's latest tick.
 type Record struct {
 	Job string
-	// Tick is the latest tick that was begun. While Waiting: when the job was first seen.
+	// Tick is the latest tick that was started. While Waiting: when the job was first seen.
 	Tick  time.Time
 	State State
 	// Attempt counts the runs of this tick, from 1. 0 while Waiting.
 	Attempt int
-	// FencingToken and Runner are those of the term that began the run.
+	// FencingToken and Runner are those of the term that started the run.
 	FencingToken int64
 	Runner       string
 	// Started and Ended are by the runner's clock. Ended is zero while Running, and Started is zero
@@ -155,7 +155,7 @@ func (s *store) abandon(ctx context.Context, term election.Term, r *Record, now 
 	})
 }
 
-// end notes what became of a run that has the record still.
+// end records the end of a run, if the record is still the run's.
 func (s *store) end(ctx context.Context, r *Record, state State, now time.Time, said string) error {
 	ctx, cancel := context.WithTimeout(ctx, requestPatience)
 	defer cancel()

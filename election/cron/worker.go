@@ -32,7 +32,7 @@ const (
 	conflictPause  = 10 * time.Millisecond
 	shortestPause  = 100 * time.Millisecond // after an error
 	longestPause   = 10 * time.Second
-	endingPatience = 5 * time.Second // for noting what became of a run
+	endingPatience = 5 * time.Second // to record the end of a run
 )
 
 // work runs the job at its ticks until the term ends.
@@ -125,7 +125,7 @@ func (w *worker) begin(ctx context.Context, before *Record, tick time.Time, atte
 	return w.run(ctx, next)
 }
 
-// run runs what was begun, and notes what became of it.
+// run runs a tick that was started, and records its end.
 func (w *worker) run(ctx context.Context, r *Record) error {
 	w.record, w.ran, w.begun = r, r.run, nil // an earlier one can't be begun any more: its condition fails
 	if ctx.Err() != nil {
@@ -158,8 +158,8 @@ func (w *worker) run(ctx context.Context, r *Record) error {
 	}
 }
 
-// ended notes what became of a run, also while the term ends. If that can't be noted the run counts
-// as cut off.
+// ended records the end of a run, also while the term ends. If that fails, the run counts as
+// interrupted.
 func (w *worker) ended(r *Record, state State, said string) error {
 	limit := w.clock.Monotonic() + endingPatience
 	for pause := conflictPause; ; pause *= 2 {

@@ -14,7 +14,7 @@
 // start the job. gocron.Locker and gocron.Elector can't tell the job, because gocron makes the
 // job's context before it asks for the lock. Locker.Task and Elector.Task can. They make a task
 // whose context ends with the lock or the term, and has its fencing token (RunFromContext,
-// election.TermFromContext). A process that stands still after its last check can still write late.
+// election.TermFromContext). A process that is paused after its last check can still write late.
 // Only a fenced write prevents that: Run.ConditionCheck, or the token in a store that can compare
 // two numbers.
 //

@@ -19,8 +19,8 @@ var (
 	ErrBusy = errors.New("election/gocron: this process has the lock already")
 	// ErrClosed: Lock was called after Close.
 	ErrClosed = errors.New("election/gocron: the locker is closed")
-	// ErrUnnamed: a job whose task was made by Locker.Task has no name of its own. All such jobs
-	// would share one lock.
+	// ErrUnnamed: a job whose task was made by Locker.Task has no name. All such jobs would share
+	// one lock.
 	ErrUnnamed = errors.New("election/gocron: the job has no name: give NewJob the option gocron.WithName")
 	// ErrNotLocked: a task made by Locker.Task was started without a lock of that Locker, and was
 	// not run.
@@ -33,8 +33,8 @@ var (
 	ErrNotLeader = errors.New("election/gocron: not the leader")
 )
 
-// busyError is ErrBusy, and lockclient.ErrLockHeld for callers that only want to tell "held" from
-// trouble.
+// busyError is ErrBusy, and lockclient.ErrLockHeld for callers that only want to distinguish "held"
+// from a failure.
 func busyError(key, why string) error {
 	return fmt.Errorf("%w: job %q: %s (%w)", ErrBusy, key, why, lockclient.ErrLockHeld)
 }

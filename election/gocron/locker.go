@@ -25,9 +25,9 @@ type LockerConfig struct {
 	// TableName is the DynamoDB table (lockclient.EnsureTable makes one). Required.
 	TableName string
 
-	// LeaseDuration is how long a job stays locked when the process that runs it has died. The lock
-	// of a run is renewed for as long as the run takes, so it need not cover the longest run. Whole
-	// milliseconds. Required.
+	// LeaseDuration is how long a job stays locked when the process that runs it has crashed. The
+	// lock of a run is renewed for as long as the run takes, so it need not cover the longest run.
+	// Whole milliseconds. Required.
 	LeaseDuration time.Duration
 
 	// MinimumHold is how long a lock is held at least, counted from the start of the run. The
@@ -196,7 +196,7 @@ func (l *Locker) take(key string) (*job, error) {
 		return nil, ErrClosed
 	}
 	if known := l.jobs[key]; known != nil {
-		j = known // made, or dropped and made anew, by somebody else meanwhile
+		j = known // made meanwhile, or deleted and made again
 	}
 	l.jobs[key] = j
 	if j.state != idle {

@@ -12,7 +12,7 @@ import (
 	"github.com/leaderkit/leaderkit/lockclient"
 )
 
-// job is a job's lock and what becomes of it:
+// job is a job's lock and its states:
 //
 //	idle ──Lock──► acquiring ──won──► running ──Unlock──► holding ──MinimumHold is over──► releasing ──► idle
 //	  ▲               │                  └───────────────────or at once──────────────────────►┘
@@ -71,7 +71,7 @@ func (l *Locker) begin(ctx context.Context, j *job) (*run, error) {
 	}
 	token, held := j.client.FencingToken()
 	if !held {
-		// Over already: the process stood still after the lock was won.
+		// It is over already: the process was paused after the lock was won.
 		err := lossOf(j.client)
 		_ = l.free(ctx, j)
 		return nil, fmt.Errorf("election/gocron: job %q: %w", j.key, err)
@@ -136,10 +136,10 @@ func lossOf(client *lockclient.DynamoDBLockClient) error {
 	return lockclient.ErrLockLost
 }
 
-// Unlock is that of gocron.Lock. It releases the lock, or has it released when its MinimumHold is
-// over. It does so whatever has become of ctx, which gocron cancels at a shutdown. The error says
-// that the lock was lost while the run went on, or that it could not be released and runs out by
-// itself. A second call returns what the first did.
+// Unlock implements gocron.Lock. It releases the lock, at once or when its MinimumHold is over. It
+// does so even if ctx has ended, because gocron cancels it at a shutdown. The error says that the
+// lock was lost while the run went on, or that it could not be released and runs out by itself. A
+// second call returns what the first did.
 func (r *run) Unlock(ctx context.Context) error {
 	r.once.Do(func() { r.err = r.end(ctx) })
 	return r.err

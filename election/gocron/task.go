@@ -90,8 +90,8 @@ func (c runContext) Err() error {
 type Run struct {
 	// Job is the job's name.
 	Job string
-	// FencingToken rises with each run of the job, whichever process runs it. Hand it to whatever
-	// the run writes to, so that a late write of an earlier run can be refused.
+	// FencingToken rises with each run of the job in any process. Pass it to every store that the
+	// run writes to, so that the store can refuse late writes of earlier runs.
 	FencingToken int64
 
 	run *run

@@ -12,7 +12,7 @@
 //	leader_election_last_renewal_age_seconds{name}           gauge      time since the last confirmed renewal was sent; only while leading
 //	leader_election_terms_total{name}                        counter    terms that this process began
 //	leader_election_terms_ended_total{name, cause}           counter    terms that this process ended, by cause
-//	leader_election_failovers_total{name}                    counter    changes of leader that this process saw, whoever won
+//	leader_election_failovers_total{name}                    counter    changes of leader that this process saw
 //	leader_election_heartbeat_duration_seconds{name, result} histogram  requests that renew the lock
 //
 // cause is one of the Cause constants and result one of the Result constants, so one name has 43
@@ -22,7 +22,7 @@
 // and the other counters with sum.
 //
 // The age of the last renewal is computed at each scrape. It goes on rising when no renewal is
-// confirmed any more, also if the elector itself stands still.
+// confirmed any more, even if the elector itself hangs.
 //
 // The files alerts.yaml (alerting rules) and dashboard.json (a Grafana dashboard) are beside this
 // package.
@@ -45,7 +45,7 @@ import (
 const (
 	// CauseLeaseExpired: no renewal was confirmed within RenewDeadline.
 	CauseLeaseExpired = "lease_expired"
-	// CauseLockLost: somebody else took the lock over, deleted it or edited it.
+	// CauseLockLost: the lock was taken over, deleted or edited.
 	CauseLockLost = "lock_lost"
 	// CauseResigned: Resign was called, or OnStartedLeading returned.
 	CauseResigned = "resigned"
@@ -156,7 +156,7 @@ func newProvider(o options) *Provider {
 			"Time since the last confirmed renewal of the lease was sent. There is none while not leading.", []string{"name"}, nil),
 		terms:     counter("leader_election_terms_total", "Terms that this process began to lead."),
 		ended:     counter("leader_election_terms_ended_total", "Terms of this process that ended, by cause.", "cause"),
-		failovers: counter("leader_election_failovers_total", "Changes of leader that this process saw, whoever won. Aggregate with max."),
+		failovers: counter("leader_election_failovers_total", "Changes of leader that this process saw. Aggregate with max."),
 		heartbeats: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "leader_election_heartbeat_duration_seconds",
 			Help:    "How long the requests took that renew the lock.",

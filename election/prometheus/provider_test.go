@@ -43,7 +43,7 @@ func expect(t *testing.T, registry prometheus.Gatherer, exposition string, names
 func TestEveryCounterOfAnElectorStartsAtZero(t *testing.T) {
 	registry, _ := made(t)
 	expect(t, registry, `
-# HELP leader_election_failovers_total Changes of leader that this process saw, whoever won. Aggregate with max.
+# HELP leader_election_failovers_total Changes of leader that this process saw. Aggregate with max.
 # TYPE leader_election_failovers_total counter
 leader_election_failovers_total{name="test"} 0
 # HELP leader_election_master_status 1 if this process leads, 0 if it does not.
@@ -73,7 +73,7 @@ func TestWhatAnElectorTellsIsExported(t *testing.T) {
 	m.Failover("test")
 	m.SlowpathExercised("test")
 	expect(t, registry, `
-# HELP leader_election_failovers_total Changes of leader that this process saw, whoever won. Aggregate with max.
+# HELP leader_election_failovers_total Changes of leader that this process saw. Aggregate with max.
 # TYPE leader_election_failovers_total counter
 leader_election_failovers_total{name="test"} 2
 # HELP leader_election_master_status 1 if this process leads, 0 if it does not.
