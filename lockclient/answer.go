@@ -108,8 +108,8 @@ func isConflict(err error) bool {
 	return false
 }
 
-// wasAnswered reports whether a reply came that tells what became of the request. A status
-// of the 500s, a proxy's page or half a reply tells nothing.
+// wasAnswered reports whether a reply shows the outcome of the request. A status of the 500s, a
+// proxy's page or half a reply does not.
 func wasAnswered(err error) bool {
 	if err == nil {
 		return true

@@ -51,7 +51,7 @@ func (d *driver) inTurn(ctx context.Context, began uint64, step func(context.Con
 
 	held, err := step(attempt)
 	if held && errors.Is(context.Cause(attempt), ErrInterrupted) {
-		// Whoever interrupts is waiting for the turn, and frees what the tenure leaves.
+		// RemoveLock is waiting for the turn, and frees what the tenure leaves.
 		d.giveUp()
 		held, err = false, contextError(attempt)
 	}

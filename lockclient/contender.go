@@ -205,7 +205,7 @@ func (c *contender) hasReleased(number, heir string, at lease.Instant) {
 	c.saw(found, sighting{sent: at.Mono, arrived: at, consistent: true})
 }
 
-// hasWon takes in that our acquire has won: there is nobody to watch.
+// hasWon takes in that our acquire has won: there is no holder to watch.
 func (c *contender) hasWon() {
 	c.watch, c.handovers = nil, 0
 }
@@ -274,7 +274,7 @@ func (c *contender) newWatch(found *record, was *watch, l sighting) watch {
 		next.margin = next.lease/100 + 2*time.Millisecond
 	}
 	if next.reserved = found.isReservedForOther(c.rules.identity); next.reserved {
-		// A courtesy, and a short one. A record can say anything, so our own lease limits it.
+		// This wait is short. The record could contain any period, so our own lease limits it.
 		next.lease, next.margin = min(found.item.HeartbeatPeriod, c.rules.Lease), 0
 		return next
 	}
@@ -373,7 +373,7 @@ func (c *contender) pause(now time.Duration, jitter jitter) time.Duration {
 	switch {
 	case w == nil:
 		return max(pause, time.Millisecond)
-	case c.heldByMember() && c.watch.following.over: // it was refused though: somebody else was faster
+	case c.heldByMember() && c.watch.following.over: // it was refused, because another client was faster
 		return max(poll/8+jitter(poll/8), time.Millisecond)
 	case c.heldByMember() && c.changesHands():
 		return max(min(c.watch.following.pause, poll/8+jitter(poll/8)), time.Millisecond)

@@ -20,8 +20,7 @@ import (
 //	release.go  RemoveLock, and freeing what unanswered attempts may have taken
 //	keeper.go   the heartbeats of one tenure
 //
-// Attempts and releases of one client go one at a time, in turn. mu guards the state all
-// the same.
+// Attempts and releases of one client go one at a time, in turn. mu guards the state nevertheless.
 type driver struct {
 	rules
 	requests  *requests
@@ -33,7 +32,7 @@ type driver struct {
 	epoch     *epoch         // of a session's own item; nil: a lock
 
 	turn    turn    // for attempts and releases; heartbeats, HasLock and Lost never need it
-	removal removal // counts calls of RemoveLock, and tells those who wait
+	removal removal // counts calls of RemoveLock, and wakes the waiters
 
 	mu        sync.Mutex // guards what follows; never held across a request, a callback or a log line
 	contender contender

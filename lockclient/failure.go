@@ -13,7 +13,7 @@ import (
 func (s *requests) failure(doing string, err error) *requestError {
 	e := &requestError{doing: doing, lock: s.name, table: s.table, cause: err}
 	if status := statusOf(err); status >= 500 || status > 0 && status < 400 {
-		return e // whatever the body says: the server, or a proxy before it, failed for now
+		return e // the server, or a proxy before it, has failed, and the body does not count
 	}
 	var panicked *clientPanic
 	if errors.As(err, &panicked) {

@@ -22,7 +22,7 @@ type sessionWatcher struct {
 	watch sessionWatch
 }
 
-// watchKey tells watchers apart: those who share one follow the same rules.
+// watchKey identifies a watcher: watches with the same rules share one.
 type watchKey struct {
 	table, partitionKey, sortKey, name string
 	reclaims                           string // the Identifier, with ReclaimOnRestart
@@ -52,7 +52,7 @@ func (w *watchers) of(d *driver, name string, recorded time.Duration) *sessionWa
 		known.noteLease(recorded)
 		return known
 	}
-	for other, p := range w.known { // those that nobody uses any more
+	for other, p := range w.known { // those that are not used any more
 		if p.Value() == nil {
 			delete(w.known, other)
 		}

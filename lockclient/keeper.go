@@ -8,10 +8,10 @@ import (
 	"github.com/leaderkit/leaderkit/lockclient/lease"
 )
 
-// keeper drives one tenure: it sends the heartbeats that the tenure asks for, tells it the
-// answers, and closes the channels of those who wait for its end. A held lock has no
-// goroutine while nothing happens. A shared timer wakes the keeper, and each heartbeat has
-// a goroutine that ends with its answer. So a slow or missing answer delays no other lock.
+// keeper drives one tenure: it sends the heartbeats that the tenure asks for, tells it the answers,
+// and closes the channels on which callers wait for its end. A held lock has no goroutine while
+// nothing happens. A shared timer wakes the keeper, and each heartbeat has a goroutine that ends
+// with its answer. So a slow or missing answer delays no other lock.
 type keeper struct {
 	d    *driver
 	wake wakeup
@@ -308,9 +308,9 @@ func (e ending) finish() {
 		e.k.d.epoch.ended(e.why)
 	}
 	if e.k.d.log.GetSink() == nil {
-		return // nobody to tell
+		return // no logger
 	}
-	// In a goroutine of its own: a logger that blocks must delay nobody who has to stop.
+	// In a goroutine of its own: a logger that blocks must not delay work that has to stop.
 	go e.k.reportEnd(e.why)
 }
 

@@ -26,10 +26,9 @@ type ledger struct {
 	attempts []attempt
 	token    int64 // of the tenure that the record may still carry; 0: none
 	live     bool  // that tenure has not ended
-	// unheard says that a write of ours got no answer that tells what became of it, and
-	// that no request has been answered since. A client that gets no answers must not
-	// write again: each write would start a new lease that nobody trusts, and so keep the
-	// lock from everybody.
+	// unheard says that a write of ours got no answer that shows its outcome, and that no request
+	// has been answered since. A client that gets no answers must not write again: each write would
+	// start a new lease that no client knows of, and so keep the lock from all.
 	unheard bool
 	// unansweredInRow counts the acquires in a row that got no answer. Answered reads do
 	// not reset it.
@@ -53,8 +52,7 @@ func (g *ledger) sent(version string, at time.Duration) {
 	}
 }
 
-// writeUnanswered notes that a write got no answer, or one that does not tell what
-// became of it.
+// writeUnanswered notes that a write got no answer, or one that does not show its outcome.
 func (g *ledger) writeUnanswered() { g.unheard = true }
 
 // acquireUnanswered notes that about an acquire.
@@ -91,7 +89,7 @@ func (g *ledger) won(version string, token int64) {
 	g.token, g.live = token, true
 }
 
-// ended notes that nobody trusts the tenure with this token any more.
+// ended notes that the tenure with this token is not trusted any more.
 func (g *ledger) ended(token int64) {
 	if g.token == token {
 		g.live = false

@@ -177,7 +177,7 @@ func (all admissions) start() {
 	}
 }
 
-// admit gives free places to those who wait. Called with mu held: give that up, then start
+// admit gives free places to requests that wait. Called with mu held: give that up, then start
 // them.
 func (l *line) admit() (admitted admissions) {
 	now := l.clock.Monotonic()
@@ -203,8 +203,7 @@ func (l *line) admit() (admitted admissions) {
 	return admitted
 }
 
-// relieve takes the places of requests that have gone unanswered for long, if others
-// wait for them.
+// relieve takes the places of requests that have had no answer for long, if others wait.
 func (l *line) relieve(now lease.Instant) {
 	l.mu.Lock()
 	l.relieved = true
@@ -236,7 +235,7 @@ func (l *line) wasOvertaken(p *place, patience time.Duration) bool {
 	return l.newest > p.since+patience/4
 }
 
-// hasHung is the line's, for those who don't hold its mu.
+// hasHung is for callers that don't hold the line's mu.
 func (p *place) hasHung(patience time.Duration) bool {
 	now := p.l.clock.Monotonic()
 	p.l.mu.Lock()
@@ -292,7 +291,7 @@ func (l *line) isCrowded() bool {
 	return len(l.beats)+len(l.late)+len(l.firsts)+len(l.callers) > 0
 }
 
-// crowded is isCrowded for those who don't hold mu.
+// crowded is isCrowded for callers that don't hold mu.
 func (l *line) crowded() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

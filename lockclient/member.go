@@ -93,7 +93,7 @@ func (m *member) end(why error) bool {
 		m.d.line.clear(&s.wake)
 	}
 	if m.d.log.GetSink() != nil {
-		go m.reportEnd(why) // a logger that blocks must delay nobody who has to stop
+		go m.reportEnd(why) // a logger that blocks must not delay work that has to stop
 	}
 	return true
 }
@@ -249,8 +249,8 @@ func (m *member) setWake(s *stopping, in time.Duration) {
 	}
 }
 
-// runOut ends a member whose window has closed after StopHeartbeat, and has it released:
-// its session lives, so that it would run out for nobody else.
+// runOut ends a member whose window has closed after StopHeartbeat, and has it released: its
+// session is alive, so the lock would not run out for others.
 func (m *member) runOut() {
 	if m.end(fmt.Errorf("%w: lock %q ran out after StopHeartbeat", ErrLeaseExpired, m.d.name)) {
 		m.e.owe(m.d)

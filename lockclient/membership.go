@@ -115,9 +115,9 @@ func (d *driver) oweIfUnsure() {
 	}
 }
 
-// settle frees what the record may carry of ours, though nobody believes in it or waits for
-// it any more. It reports whether nothing is left to be freed. Under a session that is over
-// there is no need: whoever wants the lock may take it.
+// settle frees what the record may carry of ours, when this client neither believes in it nor waits
+// for it any more. It reports whether nothing is left to be freed. If the session is over, that is
+// not needed: any client may take the lock.
 func (d *driver) settle(e *epoch) bool {
 	if !d.turn.tryTake() {
 		return false // an acquire or a release is under way, which sees to it
@@ -125,8 +125,8 @@ func (d *driver) settle(e *epoch) bool {
 	defer d.turn.pass()
 	d.mu.Lock()
 	none := d.ledger.empty()
-	// Who waits replaces it. Not after several acquires without an answer though: then the
-	// lease would have to run out, and that of a member doesn't.
+	// A waiter replaces it. Not after several acquires without an answer: then the lease would have
+	// to run out, and that of a member does not.
 	replaced := d.waiters > 0 && d.ledger.mayReplaceOwn()
 	d.mu.Unlock()
 	if none || replaced {

@@ -57,7 +57,7 @@ func (p *phase) renewed(sent, arrived time.Duration, n int64) {
 	late := by <= after && seen-predicted.by > p.tolerance
 	switch {
 	case predicted.after >= arrived:
-		// More renewals than there was time for: our clock stood still, or one was repeated.
+		// More renewals than there was time for: our clock was stopped, or one was repeated.
 		after, by, p.wasNarrow = arrived-p.period, arrived, false
 	case late && !p.late:
 		// It had to be repeated, or its commit took long. The next one comes in rhythm.

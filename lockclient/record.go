@@ -40,7 +40,7 @@ const (
 
 	// A lock that is held under a session has these, bound like the others to attrOurVersion.
 	attrSession      = "sessionName"
-	attrSessionLease = "sessionLease" // milliseconds; for waiters who find no session of that name
+	attrSessionLease = "sessionLease" // milliseconds; for waiters that find no session of that name
 
 	// A session's item has these: how many of its locks were let go, and how often a release
 	// was announced.
@@ -81,11 +81,11 @@ type LockItem struct {
 	Name, SortKeyValue string
 	// Owner is the Identifier of the holder, or of the last one once Released.
 	Owner string
-	// Released is true when nobody holds the lock: released, or never taken. A holder
-	// that crashed is not Released.
+	// Released is true when the lock is free: released, or never taken. A holder that crashed is
+	// not Released.
 	Released bool
-	// Heir is who may take the Released lock first, for one HeartbeatPeriod after the
-	// release (ReleaseTo). "" for nobody.
+	// Heir is the Identifier of the client that may take the Released lock first, for one
+	// HeartbeatPeriod after the release (ReleaseTo). "": none.
 	Heir string
 	// FencingToken is the tenure's number; 0 where the client that holds the lock
 	// writes none (Java, dynamolock, dynamodb-lock-client-golang).
@@ -99,8 +99,8 @@ type LockItem struct {
 	ExpiresAt time.Time
 	// Session is the name of the session that holds the lock; "" if none does.
 	Session string
-	// SessionOver is true when that session is over: nobody holds the lock, and Released is
-	// true as well. A session that died without a mark is not over yet.
+	// SessionOver is true when that session is over: the lock is free, and Released is true as
+	// well. A session whose process has crashed is over only when a client has marked it.
 	SessionOver bool
 	// RecordVersionNumber changes with every write; "" where its client writes none.
 	RecordVersionNumber string
@@ -147,7 +147,7 @@ type record struct {
 	releasing    bool      // its holder has announced a release
 }
 
-// released reports whether nobody holds the lock.
+// released reports whether the lock is free.
 func (r *record) released() bool { return r.item.Released }
 
 // isReservedForOther reports whether the lock was released to another heir than this client.
@@ -254,8 +254,8 @@ func (r *record) olderThan(other *record) bool {
 	return r.token < other.token || r.token == other.token && r.count < other.count
 }
 
-// renewalsSince returns how many heartbeats of one tenure lie between two records,
-// or 0 when that can't be told.
+// renewalsSince returns how many heartbeats of one tenure lie between two records, or 0 if the
+// records don't show it.
 func (r *record) renewalsSince(earlier *record) int64 {
 	if earlier == nil || r.item.FencingToken == 0 || r.item.FencingToken != earlier.item.FencingToken ||
 		r.item.HeartbeatPeriod != earlier.item.HeartbeatPeriod {

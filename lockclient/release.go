@@ -9,7 +9,7 @@ import (
 
 // removeLock is RemoveLockWithContext and, with an heir, ReleaseTo.
 func (d *driver) removeLock(ctx context.Context, heir string) error {
-	d.giveUp() // before any request, and whatever becomes of them
+	d.giveUp() // before any request, and even if they fail
 	d.removal.announce()
 	d.mu.Lock()
 	interrupt := d.interrupt
@@ -46,9 +46,8 @@ func (d *driver) giveUp() holding {
 	return k
 }
 
-// release frees the record if it carries what the ledger lists. If the condition fails,
-// the record is not ours, and there is nothing to free. heir is who may take it first; "":
-// nobody.
+// release frees the record if it carries what the ledger lists. If the condition fails, the record
+// is not ours, and there is nothing to free. heir may take it first; "": none.
 func (d *driver) release(ctx context.Context, heir string) error {
 	d.mu.Lock()
 	own, none := d.ledger.ownWrites(), d.ledger.empty()

@@ -5,8 +5,8 @@ import (
 	"sync/atomic"
 )
 
-// removal counts the calls of RemoveLock and wakes those who wait for the lock. The zero
-// value is ready. It has a channel only while somebody waits.
+// removal counts the calls of RemoveLock and wakes the waiters. The zero value is ready. It has a
+// channel only while there are waiters.
 type removal struct {
 	calls   atomic.Uint64
 	mu      sync.Mutex    // guards what follows
@@ -17,8 +17,8 @@ type removal struct {
 // count returns how often RemoveLock was called.
 func (r *removal) count() uint64 { return r.calls.Load() }
 
-// await returns a channel that the next RemoveLock closes. Call forget when nobody waits
-// for it any more.
+// await returns a channel that the next RemoveLock closes. Call forget when it is not needed any
+// more.
 func (r *removal) await() (next <-chan struct{}, forget func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -131,9 +131,8 @@ var dropExpiredCredentials = request.NamedHandler{
 	},
 }
 
-// acquire is the request that takes the lock from one of claims, or from nobody. Only
-// the one without claims is prepared: the others are rare, and DynamoDB refuses names and
-// values that go unused.
+// acquire is the request that takes a free lock, or one that a claim names. Only the one without
+// claims is prepared: the others are rare, and DynamoDB refuses names and values that go unused.
 func (s shape) acquire(c claims) *expression {
 	if s.kind == sessionRecord {
 		return s.openSession()
@@ -145,8 +144,8 @@ func (s shape) acquire(c claims) *expression {
 	if claimed := c.conditions(e); len(claimed) > 0 {
 		takes = "((" + takes + ") OR " + strings.Join(claimed, " OR ") + ")"
 	}
-	// Whatever is taken, the token rises: where it would not, the record is newer than what
-	// is known of it, or this request is a late copy of one that has won before.
+	// The token rises in any case. If it would not, the record is newer than known, or this request
+	// is a late copy of one that has won before.
 	e.condition = "attribute_not_exists(" + e.name(s.partitionKey) + ") OR (" + takes +
 		" AND (attribute_not_exists(" + token + ") OR " + token + " < " + bindToken + "))"
 
@@ -203,9 +202,8 @@ type acquisition struct {
 	session string    // under which the lock is acquired; "": none
 }
 
-// acquire writes our name and token into the record on condition that one of claims, or
-// nobody, has it, and that the token rises by it. It asks for nothing back but, where it
-// is refused, the record.
+// acquire writes our name and token into the record, on condition that the record is free or
+// matches one of claims, and that the token rises. Only a refusal returns the record.
 func (s *requests) acquire(ctx context.Context, a acquisition) error {
 	e := s.acquiring
 	if !a.claims.none() {
@@ -249,8 +247,8 @@ func written(e *expression, values map[string]*dynamodb.AttributeValue, numbers 
 	return e.name(attrVersion) + " IN (" + strings.Join(placeholders, ", ") + ")"
 }
 
-// renewal is what every write that holds the lock sets. The lease goes with each
-// version, so that a watcher who saw one saw the lease that its holder counts.
+// renewal is what every write that holds the lock sets. The lease goes with each version, so that a
+// watcher sees the version together with the lease that its holder counts.
 func (s shape) renewal(e *expression) string {
 	set := e.name(attrVersion) + " = " + bindVersion + ", " +
 		e.name(attrOurVersion) + " = " + bindVersion + ", " +
@@ -271,7 +269,7 @@ func (s shape) renewal(e *expression) string {
 func (s *requests) bindRenewal(values map[string]*dynamodb.AttributeValue, number string, wall time.Time) {
 	values[bindVersion] = text(number)
 	if s.kind == memberRecord {
-		// Nobody who knows no sessions may ever take it.
+		// A client that does not know sessions must never take it.
 		values[bindLease] = text(formatMillis(maxLease))
 		return
 	}
@@ -319,7 +317,7 @@ func (s *requests) renew(ctx context.Context, token int64, wall time.Time) error
 func (s shape) announce() *expression {
 	e := newExpression()
 	e.condition = ours(e)
-	// The value is the tenure's token: nobody has to remove it.
+	// The value is the tenure's token, so it need not be removed.
 	e.update = "SET " + e.name(attrReleasing) + " = " + bindToken
 	if s.kind == sessionRecord {
 		// The release of one member may be announced while that of another one is.

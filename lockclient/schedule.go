@@ -86,7 +86,7 @@ func (s *schedule) arm(mono time.Duration) {
 	s.clock.AfterFunc(max(next-mono, 0), func() { s.ring(timer) })
 }
 
-// ring calls whoever is due.
+// ring calls all that are due.
 func (s *schedule) ring(timer uint64) {
 	now := lease.Now(s.clock)
 	for _, w := range s.due(timer, now) {

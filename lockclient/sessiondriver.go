@@ -14,7 +14,7 @@ import (
 	"github.com/leaderkit/leaderkit/lockclient/lease"
 )
 
-// sessionPrefix begins the name of each session's item. Nobody acquires such a name.
+// sessionPrefix begins the name of each session's item. No lock may have such a name.
 const sessionPrefix = "leaderkit/session/"
 
 // sessionTTL is how far ahead the ttl of a session's item is kept: DynamoDB removes it a
@@ -152,8 +152,8 @@ func (d *sessionDriver) whyClosed() error {
 	return &requestError{doing: "acquire", table: d.config.TableName, kind: ErrSessionClosed, permanent: true, remedy: "make a new Session"}
 }
 
-// openNew creates a session's item, under a name that was never used. Where the answer is
-// lost, the item that may have been created is nobody's, and no lock ever points to it.
+// openNew creates a session's item, under a name that was never used. If the answer is lost, the
+// item may exist, but no session uses it and no lock points to it.
 func (d *sessionDriver) openNew(ctx context.Context) error {
 	if d.current() != nil {
 		return nil
@@ -218,8 +218,8 @@ func (d *sessionDriver) close(ctx context.Context) error {
 	return e.item.removeLock(ctx, "") // which ends the belief in all members before it sends anything
 }
 
-// hasEnded reports whether a session of that name was ours and is not any more: nobody in
-// this process believes in its members. Called with a lock's mu held, so it only looks.
+// hasEnded reports whether a session of that name was ours and has ended: no lock of this process
+// believes in it. Called with a lock's mu held, so it only looks.
 func (d *sessionDriver) hasEnded(name string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -255,7 +255,7 @@ type jointCall struct {
 
 	mu    sync.Mutex    // guards what follows
 	over  chan struct{} // closed when the one under way is over; nil: none is
-	err   error         // how the last one failed, for those who come soon after
+	err   error         // how the last one failed, for calls that follow soon
 	until time.Duration // when soon is over, on the monotonic clock
 }
 

@@ -18,8 +18,8 @@ func (s shape) session() *sessionExpressions {
 	return &sessionExpressions{telling: s.tell(false), endingAnnouncement: s.tell(true)}
 }
 
-// openSession creates the item. A name is used once: whatever is there under it, be it
-// marked or created by an earlier copy of the same request, is left alone.
+// openSession creates the item. A name is used once: an item that is there already, marked or
+// created by an earlier copy of the same request, is not changed.
 func (s shape) openSession() *expression {
 	e := newExpression()
 	one := e.value(integer(1))

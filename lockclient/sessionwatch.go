@@ -98,7 +98,7 @@ func (s *sessionWatch) saw(found *record, l sighting, jitter jitter) {
 	case dialectEmpty:
 		s.sawNothing(l)
 	case dialectNone:
-		s.look = now + s.contender.rules.poll // somebody has put something else there
+		s.look = now + s.contender.rules.poll // the item is something else
 	default:
 		if found.released() {
 			s.hasEnded()

@@ -54,8 +54,8 @@ func (s *requests) scan(ctx context.Context, after item) (*page, error) {
 	return &page{items: out.Items, last: out.LastEvaluatedKey}, nil
 }
 
-// deleteUnchanged deletes an item on condition that it is as it was seen; false: it is not, or
-// it is gone.
+// deleteUnchanged deletes an item on condition that it is as it was seen; false: it is not, or it
+// was deleted.
 func (s *requests) deleteUnchanged(ctx context.Context, ended endedSession) (bool, error) {
 	e := newExpression()
 	condition := unchanged(e, ended.version)

@@ -67,9 +67,9 @@ type inFlight interface {
 // never is a reading that no clock comes to.
 const never time.Duration = math.MaxInt64 / 2
 
-// newTenure begins the tenure that an acquire has won. The acquire was sent at the
-// instant sent, and the first heartbeat is due so long after it. If the reply took longer
-// than the window, the tenure has ended already.
+// newTenure begins the tenure that an acquire has won. The acquire was sent at the instant sent,
+// and the first heartbeat is due first after it. If the reply took longer than the window, the
+// tenure has ended already.
 func newTenure(r *rules, token int64, sent, now lease.Instant, first time.Duration) tenure {
 	t := tenure{rules: r, token: token, odometer: lease.StartOdometer(sent), stamped: sent.Wall}
 	if age := t.odometer.Fold(now); age >= r.Window {
@@ -226,7 +226,7 @@ func (t *tenure) landed(b *heartbeat) {
 // not, the tenure must end with expired.
 func (t *tenure) confirmed(b *heartbeat, now lease.Instant) bool {
 	if t.ended || t.odometer.Fold(now)-t.renewed >= t.rules.Window {
-		return false // the window closed before this answer came, and others may have been told
+		return false // the window closed before this answer came, and callers may know
 	}
 	t.renewed = max(t.renewed, b.sent)
 	toRepeat := t.failures > 0 && t.due != never
@@ -264,16 +264,16 @@ func (t *tenure) countFailure(b *heartbeat, now lease.Instant, fault error, jitt
 	t.dueAt(now.Mono + pause)
 }
 
-// refused takes in that the condition of a heartbeat has failed. found is the record that
-// it met. It is the empty one if the item is gone or the endpoint does not return it.
-// refused returns why the tenure is lost, or nil if the refusal only says that a newer
-// heartbeat of this tenure was written first.
+// refused takes in that the condition of a heartbeat has failed. found is the record that it met.
+// It is the empty one if the item was deleted or the endpoint does not return it. refused returns
+// why the tenure is lost, or nil if the refusal only says that a newer heartbeat of this tenure was
+// written first.
 func (t *tenure) refused(b *heartbeat, found *record, cause error) error {
 	overtaken := found.isTenure(t.rules.identity, t.token)
 	if found.version.dialect == dialectEmpty {
-		// An older heartbeat may have been overtaken. A refusal of the newest one ends the
-		// tenure. The record is not read again: where the item was deleted, another client
-		// may have created it anew.
+		// An older heartbeat may have been overtaken. A refusal of the newest one ends the tenure.
+		// The record is not read again: if the item was deleted, another client may have created it
+		// again.
 		overtaken = b != t.latest
 	}
 	if overtaken {
@@ -324,7 +324,7 @@ func (t *tenure) isAging(now lease.Instant) bool {
 	return !held || age >= t.agingAt()
 }
 
-// lostTo is the error that says who has the record instead.
+// lostTo is the error that says which client has the record instead.
 func lostTo(name string, found *record, cause error) error {
 	switch {
 	case found.version.dialect == dialectEmpty:

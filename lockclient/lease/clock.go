@@ -13,9 +13,8 @@ import (
 // decides the jitter of pauses, from 0 to upTo. A simulation uses it to repeat
 // itself.
 type Clock interface {
-	// Monotonic returns the time since an arbitrary moment, which may lie in the
-	// future. It never goes back. On Linux it stands still while the machine is
-	// suspended.
+	// Monotonic returns the time since an arbitrary moment, which may lie in the future. It never
+	// goes back. On Linux it stops while the machine is suspended.
 	Monotonic() time.Duration
 	// Wall returns the wall clock, which may jump either way.
 	Wall() time.Time
@@ -49,8 +48,8 @@ func Jitter(c Clock, upTo time.Duration) time.Duration {
 	return rand.N(max(upTo, 0) + 1)
 }
 
-// Alarm returns a channel that is closed when d has passed. Call stop when
-// nobody waits for it any longer.
+// Alarm returns a channel that is closed when d has passed. Call stop when the channel is not
+// needed any more.
 func Alarm(c Clock, d time.Duration) (rings <-chan struct{}, stop func() bool) {
 	ch := make(chan struct{})
 	return ch, c.AfterFunc(d, func() { close(ch) })
