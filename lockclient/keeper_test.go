@@ -17,19 +17,19 @@ func (standingClock) AfterFunc(time.Duration, func()) (stop func() bool) {
 	return func() bool { return true }
 }
 
-// TestAWarningThatComesWhileSomebodyAsksForItIsNotMissed: the moment at which a lease is aging may
+// TestAWarningThatComesDuringACallOfAgingIsNotMissed: the moment at which a lease is aging may
 // fall between the look at its age and the making of the channel that is to be closed then.
 //
-// Whoever asks gets the mutex first, and whoever warns is next. A mutex whose waiters have waited
-// for more than 1 ms goes from one to the next in the order in which they came, so that the warning
-// gets it as soon as the other lets go of it.
-func TestAWarningThatComesWhileSomebodyAsksForItIsNotMissed(t *testing.T) {
+// The call gets the mutex first, and the warning is next. A mutex whose waiters have waited for
+// more than 1 ms goes from one to the next in the order in which they came, so that the warning
+// gets it as soon as the call releases it.
+func TestAWarningThatComesDuringACallOfAgingIsNotMissed(t *testing.T) {
 	d, _ := onEngine(t)
 	d.clock = standingClock{}
 	young := lease.Instant{Mono: time.Hour}
 	old := lease.Instant{Mono: time.Hour + d.Window - time.Millisecond}
 	wait := func() {
-		time.Sleep(2 * time.Millisecond) // sleep: the mutex looks at the true time, and tells nobody who waits for it
+		time.Sleep(2 * time.Millisecond) // sleep: the mutex uses the real time, and does not show its waiters
 	}
 	for range 10 {
 		k := &keeper{d: d, tenure: newTenure(&d.rules, 1, young, young, d.Heartbeat)}

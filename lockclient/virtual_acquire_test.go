@@ -247,7 +247,7 @@ func TestReclaimOnRestartGoesOnAtOnce(t *testing.T) {
 	})
 }
 
-func TestWithoutReclaimOnRestartAnEqualIdentifierIsAStranger(t *testing.T) {
+func TestWithoutReclaimOnRestartAnEqualIdentifierIsAnotherClient(t *testing.T) {
 	virtually(t, func(w *world) {
 		first, twin := w.node("twin"), w.node("twin")
 		first.get()

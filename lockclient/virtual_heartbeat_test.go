@@ -391,7 +391,7 @@ func TestHeartbeatsKeepTheirPeriod(t *testing.T) {
 	})
 }
 
-func TestObserversHearOfEveryHeartbeatUntilTheyStop(t *testing.T) {
+func TestObserversGetEveryHeartbeatUntilTheyStop(t *testing.T) {
 	virtually(t, func(w *world) {
 		type beat struct {
 			took time.Duration

@@ -101,7 +101,7 @@ func TestAnHeirThatIsWaitedForIsAnErrorThatSaysSo(t *testing.T) {
 	})
 }
 
-func TestWhoReleasesToAnHeirHoldsBackToo(t *testing.T) {
+func TestAClientThatReleasesToAnHeirWaitsToo(t *testing.T) {
 	virtually(t, func(w *world) {
 		holder := w.node("holder", func(c *lockclient.DynamoDBLockClient) { c.ReclaimOnRestart = true })
 		holder.get()
@@ -112,8 +112,8 @@ func TestWhoReleasesToAnHeirHoldsBackToo(t *testing.T) {
 	})
 }
 
-// What knows nothing of heirs competes as ever, and so does who has not seen the release.
-func TestAnHeirIsACourtesy(t *testing.T) {
+// Clients that know no heirs, and clients that have not seen the release, compete at once.
+func TestAClientThatHasNotSeenTheReleaseNeedNotWaitForTheHeir(t *testing.T) {
 	virtually(t, func(w *world) {
 		holder := w.node("holder")
 		holder.get()
@@ -154,7 +154,7 @@ func TestAReleaseToAnHeirIsARelease(t *testing.T) {
 	}
 }
 
-func TestAnHeirMustBeSomebodyElse(t *testing.T) {
+func TestAnHeirMustBeAnotherClient(t *testing.T) {
 	virtually(t, func(w *world) {
 		holder := w.node("holder")
 		holder.get()

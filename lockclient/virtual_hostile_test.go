@@ -680,7 +680,7 @@ func TestHeartbeatsThatHangTakeNoPlaceFromThoseThatRepeatThem(t *testing.T) {
 
 // Neither a gateway's time-out nor half a reply says that a write was not carried out: who goes on
 // writing keeps the lock from all.
-func TestAClientWhoseRepliesSayNothingKeepsTheLockFromNobody(t *testing.T) {
+func TestAClientWhoseRepliesSayNothingDoesNotKeepTheLockFromOthers(t *testing.T) {
 	for name, reply := range map[string]wire.Fault{
 		"a gateway's 504":        wire.AfterDelivery(wire.AnswerBody(http.StatusGatewayTimeout, "text/html", "gateway timeout")),
 		"a 500 after the commit": wire.AfterDelivery(wire.InternalError()),

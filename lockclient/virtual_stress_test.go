@@ -79,7 +79,7 @@ func everyOther() func(dynamotest.Write) bool {
 
 // Requests arrive and replies do not: a proxy that mangles them, a hole in the path for large
 // packets.
-func TestAClientThatHearsNothingDoesNotKeepTheLockFromOthers(t *testing.T) {
+func TestAClientThatGetsNoRepliesDoesNotKeepTheLockFromOthers(t *testing.T) {
 	virtually(t, func(w *world) {
 		deaf, healthy := w.node("deaf"), w.node("healthy")
 		deaf.wire.SetHook(func(*wire.Call) wire.Fault { return wire.DropReply() })
@@ -113,7 +113,7 @@ func TestAClientWhoseWritesGoUnansweredDoesNotKeepTheLockFromOthers(t *testing.T
 }
 
 // A holder that hears nothing any more loses the lock, and does not write itself into it again.
-func TestAHolderThatHearsNothingAnyMoreIsReplaced(t *testing.T) {
+func TestAHolderThatGetsNoRepliesIsReplaced(t *testing.T) {
 	virtually(t, func(w *world) {
 		deaf, healthy := w.node("deaf"), w.node("healthy")
 		deaf.get()
@@ -284,7 +284,7 @@ func TestWaitersOfOneClientShareTheirPolls(t *testing.T) {
 	})
 }
 
-func TestARecordWithATinyHeartbeatPeriodIsPolledAtOnesOwnPace(t *testing.T) {
+func TestARecordWithATinyHeartbeatPeriodIsPolledAtTheWaitersPace(t *testing.T) {
 	virtually(t, func(w *world) {
 		holder := w.node("holder", func(c *lockclient.DynamoDBLockClient) { c.HeartbeatPeriod = time.Millisecond })
 		waiter := w.node("waiter")

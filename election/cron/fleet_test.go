@@ -12,7 +12,7 @@ import (
 	"github.com/leaderkit/leaderkit/test/wire"
 )
 
-func TestEachTickRunsOnceWhoeverLeadsAndWhateverItsClock(t *testing.T) {
+func TestEachTickRunsOnceUnderAnyLeaderAndAnyClock(t *testing.T) {
 	virtually(t, func(w *world) {
 		w.node("a", -7*time.Second, Job{}, lasting(time.Second))
 		w.node("b", 0, Job{}, lasting(time.Second))

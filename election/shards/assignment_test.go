@@ -91,7 +91,7 @@ func TestTheAssignmentDependsOnNothingButShardsAndSeats(t *testing.T) {
 	}, 100)
 }
 
-func TestAJoinMovesHardlyMoreThanTheShareOfTheOneWhoJoins(t *testing.T) {
+func TestAJoinMovesHardlyMoreThanTheShareOfTheNewReplica(t *testing.T) {
 	for _, c := range []struct{ n, m int }{{512, 1}, {512, 2}, {512, 3}, {1000, 4}, {2000, 6}, {10_000, 10}} {
 		shards, share := shardNames(c.n), float64(c.n)/float64(c.m+1)
 		for seed := range uint64(max(100_000/c.n, 10)) {

@@ -51,7 +51,7 @@ func TestWhereAllOthersAreSuspectedAllAreWatchedOnce(t *testing.T) {
 	}
 }
 
-func TestWhoHasNotJoinedYetWatchesThoseBehindIt(t *testing.T) {
+func TestAReplicaThatHasNotJoinedYetWatchesThoseBehindIt(t *testing.T) {
 	got := watched([]string{"a", "c", "e"}, "b", func(string) bool { return false })
 	if want := []string{"c", "e", "a"}; !slices.Equal(got, want) {
 		t.Errorf("b watches %v, want %v", got, want)

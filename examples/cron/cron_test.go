@@ -47,7 +47,7 @@ func TestTheDemoRunsEachTickOnce(t *testing.T) {
 	}
 }
 
-func TestTheJournalRefusesWhatWasDoneAndWhoeverDoesNotLead(t *testing.T) {
+func TestTheJournalRefusesRepeatedStepsAndFormerLeaders(t *testing.T) {
 	server := dynamotest.NewServer()
 	defer server.Close()
 	ctx := t.Context()

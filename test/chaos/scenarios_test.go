@@ -144,7 +144,7 @@ func TestMutualExclusionWhenConnectionsAreHalfOpen(t *testing.T) {
 	c.finish()
 }
 
-func TestAReleaseThatArrivesAfterATakeoverFreesNobodysLock(t *testing.T) {
+func TestAReleaseThatArrivesAfterATakeoverFreesNoLock(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, sharedEngine(t), setup{contenders: 3, lease: lease})
 	c.startAll()

@@ -93,12 +93,11 @@ const pom = `<project xmlns="http://maven.apache.org/POM/4.0.0">
 </project>
 `
 
-// findJars returns the folder with DynamoDB Local's jars and downloads them where they are missing.
-// Maven is the only source: it is the one that Amazon publishes to, and it checks what it
-// downloads.
+// findJars returns the folder with DynamoDB Local's jars and downloads them if they are missing.
+// The only source is Maven Central: Amazon publishes there, and Maven checks what it downloads.
 //
-// A download is made in a folder of its own, which gets its final name when it is complete. So
-// nobody ever sees half of it, and of two at once the faster one wins.
+// A download is made in a folder of its own, which gets its final name when it is complete. So half
+// a download is never used, and of two at once the faster one wins.
 func findJars(ctx context.Context) (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {

@@ -12,12 +12,12 @@ import (
 
 // leash runs a command that cannot outlive the process that started it. A watcher reads the other
 // end of a pipe which that process holds open and never writes to. The end of the pipe is the end
-// of that process, whatever ended it. So this needs no pid file, works in a container too, and has
-// nobody to wake up and look.
+// of that process, whatever ended it. So this needs no pid file and no polling, and works in a
+// container too.
 //
-// The command takes the place of the shell and has its pid. It ignores what a terminal, or whoever
-// ends a group of processes, sends to all of them: its owner may still have to clean up. A line in
-// the pipe lets the watcher go.
+// The command takes the place of the shell and has its pid. It ignores the signals that a terminal
+// sends to a group of processes: its owner may still have to clean up. A line in the pipe lets the
+// watcher go.
 const leash = `echo "pid $$"; exec 3<&0 </dev/null; trap '' HUP INT TERM; ` +
 	`(read -r _ <&3 || kill -9 $$) >/dev/null 2>&1 & exec 3<&-; exec "$@"`
 

@@ -28,7 +28,7 @@
 // # Conflicts
 //
 // DynamoDB refuses a write that meets a transaction on the same item. By default a transaction
-// takes no time here, as in DynamoDB Local, so that nothing ever meets one. Two options change
+// takes no time here, as in DynamoDB Local, so that no write ever meets one. Two options change
 // that:
 //
 //   - [WithTransactionTime] puts time between a transaction's prepare and its commit.
@@ -49,7 +49,7 @@
 // [NewEventualGlobalTable] gives Regions with multi-Region eventual consistency (MREC). Each Region
 // reads and writes a replica of its own. Changes reach the other Regions after a lag, and the last
 // writer of an item wins. Do not keep a lock in such a table: two Regions can both acquire it
-// before either hears of the other.
+// before the change arrives.
 //
 // A test sets the lag and the time that a write takes, cuts Regions off and lets them rejoin. The
 // behaviour follows "How DynamoDB global tables work" and "Error handling with DynamoDB" in the
@@ -76,9 +76,9 @@
 //
 // # Time to live
 //
-// UpdateTimeToLive is accepted, but nothing expires by itself. Call [Engine.ExpireItems] when the
-// test wants expired items to go. DynamoDB promises no moment either, and an expired item that has
-// not been removed yet reads like any other.
+// UpdateTimeToLive is accepted, but nothing expires by itself. Call [Engine.ExpireItems] to remove
+// expired items. DynamoDB promises no moment either, and an expired item that has not been removed
+// yet reads like any other.
 //
 // # Differences from DynamoDB Local
 //

@@ -122,7 +122,7 @@ func TestARatioIsTheMedianOfTheRoundsRatios(t *testing.T) {
 	}
 }
 
-func TestTheReportIsWrittenFromWhateverWasMeasured(t *testing.T) {
+func TestTheReportIsWrittenFromAnyMeasurements(t *testing.T) {
 	for name, dir := range map[string]string{"everything": written(t, false), "nothing": t.TempDir()} {
 		to := t.TempDir()
 		if err := run(&findings{}, dir, to); err != nil {

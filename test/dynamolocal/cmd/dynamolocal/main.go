@@ -4,8 +4,8 @@
 //	dynamolocal [-port N] [-folder DIR] COMMAND [ARG...]   runs the command with DYNAMODB_ENDPOINT set, then ends
 //
 // The port is 8000, or a free one if there is a command. -folder keeps the tables in files; without
-// it they are gone with the process. The command also finds DYNAMODB_ENGINE, which says in words
-// what runs there. Its exit code is the exit code of dynamolocal.
+// it they end with the process. DYNAMODB_ENGINE is set too: it says in words what runs there. Its
+// exit code is the exit code of dynamolocal.
 //
 // DynamoDB Local ends with dynamolocal, and dynamolocal ends with the process that started it.
 // SIGINT and SIGTERM end it in order: it passes SIGTERM on to the command and waits for it.
