@@ -58,6 +58,7 @@ type sighting struct {
 	sent       time.Duration // before the request left, on the monotonic clock
 	arrived    lease.Instant // after its reply arrived
 	consistent bool          // false: an eventually consistent read, which may be old
+	again      bool          // the same attempt has read the record just before
 }
 
 // bid is one attempt at the lock: at most two writes. The zero value polls.
@@ -190,6 +191,7 @@ func (c *contender) readShowed(b *bid, g *ledger, found *record, l sighting) {
 // refusalShowed takes in the record that a refused write has found.
 func (c *contender) refusalShowed(b *bid, found *record, l sighting) {
 	b.wasRefused, b.replaceable = true, found.released() && !found.isReservedForOther(c.rules.identity)
+	l.again = b.hasRead
 	c.saw(found, l)
 }
 
@@ -246,7 +248,7 @@ func (c *contender) saw(found *record, l sighting) {
 		w.phase.unchanged(l.sent)
 		if found.version == w.record.version {
 			w.noteAnnouncement(found, l.arrived.Mono)
-			c.sawSameTenure()
+			c.sawSameTenure(l)
 		}
 	default:
 		*w = c.newWatch(found, w, l)
@@ -282,7 +284,7 @@ func (c *contender) newWatch(found *record, was *watch, l sighting) watch {
 		next.phase, next.announcements = was.phase, was.announcements
 		next.announced, next.announcedAt = was.announced && found.releasing, was.announcedAt
 		next.phase.renewed(l.sent, l.arrived.Mono, renewals)
-		c.sawSameTenure()
+		c.sawSameTenure(l)
 	} else {
 		next.phase = newPhase(c.predictable(found.item.HeartbeatPeriod), next.lease, l.sent, l.arrived.Mono)
 		if was := was.record; was != nil && was.bound && found.bound && was.token != found.token {
@@ -358,7 +360,14 @@ const (
 // write that finds it free wins it.
 func (c *contender) changesHands() bool { return c.handovers >= changesHandsAfter }
 
-func (c *contender) sawSameTenure() { c.handovers = max(c.handovers-1, 0) }
+// sawSameTenure does not count a refusal that follows a read in the same attempt. It comes
+// milliseconds later, so it finds the same tenure however often the lock changes hands. If it
+// counted, a waiter would never begin to poll more often, and its polls could miss each release.
+func (c *contender) sawSameTenure(l sighting) {
+	if !l.again {
+		c.handovers = max(c.handovers-1, 0)
+	}
+}
 
 // closePoll is the pause between polls right after a holder announced its release.
 const closePoll = 40 * time.Millisecond
