@@ -5,18 +5,20 @@
 //
 // The promises, in order of importance:
 //
-//  1. No shard is led twice at once. A shard's leading context has ended before anybody else can lead the shard, under the same
-//     conditions as in package election. Each shard has a lock, a term and a fencing token of its own (election.TermFromContext).
-//     Who belongs to the group, and who should lead what, decides only who tries to acquire a lock. The lock decides who leads.
-//  2. A shard's lock is released only after its work has returned. OnStopped runs once for each OnStarted of a shard, after it.
-//  3. Each shard is led by somebody as long as a replica runs that has room for it. After a crash all shards are led again 1.15
-//     leases later at the latest, in 99 of 100 cases. A shard that moves is without a leader for as long as its work takes to
-//     return, and 100 ms.
-//  4. Replicas of equal weight lead equal numbers of shards, or numbers that differ by one. Nothing moves while nobody joins or leaves.
-//     A join moves the new replica's part and hardly anything else: of 512 shards on 3 replicas 134 on average, where its part
-//     is 128.
-//  5. A replica never has more than MaxPerReplica works under way, those that are returning included. Where there is such a limit,
-//     no replica gives a shard away and gets another for it.
+//  1. No shard is led twice at once. A shard's leading context has ended before anybody else can
+//     lead the shard, under the same conditions as in package election. Each shard has a lock, a
+//     term and a fencing token of its own (election.TermFromContext). Who belongs to the group, and
+//     who should lead what, decides only who tries to acquire a lock. The lock decides who leads.
+//  2. A shard's lock is released only after its work has returned. OnStopped runs once for each
+//     OnStarted of a shard, after it.
+//  3. Each shard is led by somebody as long as a replica runs that has room for it. After a crash
+//     all shards are led again 1.15 leases later at the latest, in 99 of 100 cases. A shard that
+//     moves is without a leader for as long as its work takes to return, and 100 ms.
+//  4. Replicas of equal weight lead equal numbers of shards, or numbers that differ by one. Nothing
+//     moves while nobody joins or leaves. A join moves the new replica's part and hardly anything
+//     else: of 512 shards on 3 replicas 134 on average, where its part is 128.
+//  5. A replica never has more than MaxPerReplica works under way, those that are returning
+//     included. Where there is such a limit, no replica gives a shard away and gets another for it.
 //
 // # The states of a replica
 //
