@@ -13,7 +13,7 @@
 # A suite that uses an engine prints "leaderkit-engine: dynamotest", or "leaderkit-engine: endpoint
 # URL (Jetty(...))" with the URL of DYNAMODB_ENDPOINT and the Server header of its answer. A stage
 # fails if that is another engine than promised. After each stage on DynamoDB Local, the engine that
-# answers must be the one that was started, and on Linux it must have received something.
+# answers must be the one that was started, and it must have received something.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 case $* in '' | quick) ;; *) echo "usage: hack/test.sh [quick]" >&2 && exit 2 ;; esac

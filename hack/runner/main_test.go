@@ -90,19 +90,14 @@ func TestWhatIsBrokenIsReportedAndFailsTheRun(t *testing.T) {
 func TestASuiteThatOnlyPretendsToTalkToDynamoDBLocalFails(t *testing.T) {
 	t.Parallel()
 	g := gomega.NewWithT(t)
-	engine := dynamolocal.NewServer(t)
-	last := "9 passed, 1 failed"
-	if received(engine) == 0 { // the system does not tell
-		last = "10 passed, 0 failed"
-	}
-	engine.Close()
+	dynamolocal.NewServer(t).Close() // or it is skipped
 	const says = `if url == "" { fmt.Println("leaderkit-engine: dynamotest"); return }
 		fmt.Printf("leaderkit-engine: endpoint %s (Jetty(12))\n", url)
 		`
-	cmd := project(t, map[string]string{"honest/p_test.go": suite(says + "for range 300 { _, _ = http.Get(url) }"), "pretends/p_test.go": suite(says)})
+	cmd := project(t, map[string]string{"honest/p_test.go": suite(says + "for range 30 { _, _ = http.Get(url) }"), "pretends/p_test.go": suite(says)})
 	cmd.Args = cmd.Args[:2] // not quick
 	output, _ := cmd.CombinedOutput()
-	g.Expect(string(output)).To(gomega.HaveSuffix(last + "\n"))
+	g.Expect(string(output)).To(gomega.HaveSuffix("9 passed, 1 failed\n"))
 	g.Expect(string(output)).To(gomega.MatchRegexp(`honest on DynamoDB Local +passed`))
 }
 
