@@ -101,8 +101,8 @@ func (d *driver) letGo(token int64) {
 	}
 }
 
-// oweIfUnsure has the session free what the record may carry of ours, if it comes to nothing.
-// Called with the turn.
+// oweIfUnsure has the session free what the record may carry of ours, if it comes to nothing. An
+// acquire under way is left alone: the session frees only with the turn.
 func (d *driver) oweIfUnsure() {
 	if d.session == nil {
 		return

@@ -17,11 +17,11 @@ func (d *driver) removeLock(ctx context.Context, heir string) error {
 	if interrupt != nil {
 		interrupt(ErrInterrupted)
 	}
+	defer d.oweIfUnsure() // also where the turn never comes
 	if !d.turn.take(ctx) {
 		return contextError(ctx)
 	}
 	defer d.turn.pass()
-	defer d.oweIfUnsure()
 	if k := d.giveUp(); k != nil { // an attempt may have won until now
 		k.drain(ctx)
 	}
