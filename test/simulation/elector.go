@@ -78,17 +78,20 @@ func (n *news) heard(identity string) {
 	n.names = append(n.names, identity)
 }
 
-// look compares what the elector tells in its three ways, when nothing of it runs.
+// look compares the three ways in which the elector reports the leader. The looks before this one
+// may have ended a term, and the elector then writes at the same time. So both are read until none
+// has changed meanwhile.
 func (n *news) look() {
 	c := n.c
+	leader := ""
 	for more := true; more; {
+		leader = c.elector.GetLeader()
 		select {
 		case n.observed = <-n.changes:
 		default:
 			more = false
 		}
 	}
-	leader := c.elector.GetLeader()
 	c.w.mu.Lock()
 	defer c.w.mu.Unlock()
 	last := ""
