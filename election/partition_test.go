@@ -60,7 +60,7 @@ func shared(a, b []span) (longest time.Duration) {
 	return longest
 }
 
-// fault is something that befalls one node for a while.
+// fault is something that one node suffers for a while.
 type fault struct {
 	span
 	kind faultKind

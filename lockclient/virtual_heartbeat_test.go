@@ -317,8 +317,7 @@ func TestHeartbeatsThatAreStoppedAndResumedOverAndOverKeepTheirPauses(t *testing
 	})
 }
 
-// What the record says of the period is what waiters foretell heartbeats by, and it says whole
-// milliseconds.
+// Waiters predict heartbeats by the period in the record, which is in whole milliseconds.
 func TestTheHeartbeatPeriodThatIsNotGivenIsAThirdOfTheLeaseInWholeMilliseconds(t *testing.T) {
 	virtually(t, func(w *world) {
 		for lease, want := range map[time.Duration]time.Duration{

@@ -72,15 +72,15 @@ func testShardsWhenReplicasAreKilledStandStillOrAreCutOff(t *testing.T) {
 		}[i]
 	})
 	set := func(w *contender) { w.fault("wall clock set", func() { w.signal(unix.SIGUSR1) }) }
-	for i, befalls := range []func(*contender) (mend func()){
+	for i, strike := range []func(*contender) (repair func()){
 		func(w *contender) func() { w.kill(); return w.start },
 		func(w *contender) func() { set(w); w.stop(); return w.continued },
 		func(w *contender) func() { set(w); w.disturb(Conditions{Requests: Cut, Replies: Cut}); return w.heal },
 	} {
 		w := c.workers[i]
-		mend := befalls(w)
+		repair := strike(w)
 		c.awaitHoldings(true, c.others(w)...)
-		mend()
+		repair()
 		c.awaitHoldings(true, c.workers...)
 	}
 	w := c.workers[0]
@@ -119,18 +119,18 @@ func testSessionsWhenHoldersAreKilledStandStillOrAreCutOff(t *testing.T) {
 	c.demandFromNow()
 	c.workers[1].start()
 	c.workers[2].start()
-	for _, befalls := range []func(*contender) (mend func()){
+	for _, strike := range []func(*contender) (repair func()){
 		func(w *contender) func() { w.kill(); return w.start },
 		func(w *contender) func() { w.stop(); return w.continued },
 		func(w *contender) func() { w.disturb(Conditions{Requests: Cut, Replies: Cut}); return w.heal },
 	} {
 		w := c.mostMembers()
-		mend := befalls(w)
+		repair := strike(w)
 		c.eventually(3*c.setup.lease+2*patience, w.name()+" to have nothing", func(ctx context.Context) bool {
 			held, _ := c.holdings(ctx)
 			return len(held) > 0 && held[w] == 0
 		})
-		mend()
+		repair()
 	}
 	if figures := c.finish(); figures.SessionsLost < 2 || figures.MembersLost < 2 {
 		t.Errorf("%d sessions were lost, with %d members: too few to learn from", figures.SessionsLost, figures.MembersLost)
@@ -159,7 +159,7 @@ func TestTheCheckerFindsTheMistakesOfReplicas(t *testing.T) {
 	t.Parallel()
 	for mistake, m := range map[Mistake]struct {
 		rule   string
-		befall func(*contender) (mend func())
+		strike func(*contender) (repair func())
 	}{
 		LeadsOn: {MutualExclusion, func(w *contender) func() {
 			w.disturb(Conditions{Requests: Cut, Replies: Cut})
@@ -179,9 +179,9 @@ func TestTheCheckerFindsTheMistakesOfReplicas(t *testing.T) {
 				}
 			})
 			w := c.workers[0]
-			mend := m.befall(w)
+			repair := m.strike(w)
 			c.awaitHoldings(true, c.others(w)...)
-			mend()
+			repair()
 			c.awaitHoldings(true, c.workers...)
 			c.windUp()
 			_, violations := Check(c.evidence())

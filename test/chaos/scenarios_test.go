@@ -54,14 +54,14 @@ func TestElectorsNeverLeadTwice(t *testing.T) {
 		config.Style = Elects
 	}})
 	c.startAll()
-	disturbed := func(conditions Conditions) func(*contender) (mend func()) {
+	disturbed := func(conditions Conditions) func(*contender) (repair func()) {
 		return func(w *contender) func() {
 			w.disturb(conditions)
 			return w.heal
 		}
 	}
 	var token int64
-	for _, befalls := range []func(*contender) (mend func()){
+	for _, strike := range []func(*contender) (repair func()){
 		func(w *contender) func() { w.kill(); return w.start },
 		func(w *contender) func() { w.stop(); return w.continued },
 		disturbed(Conditions{Requests: Cut, Replies: Cut}),
@@ -74,9 +74,9 @@ func TestElectorsNeverLeadTwice(t *testing.T) {
 	} {
 		var w *contender
 		w, token = c.awaitHolder(token)
-		mend := befalls(w)
+		repair := strike(w)
 		c.awaitHolder(token)
-		mend()
+		repair()
 	}
 	c.finish()
 }

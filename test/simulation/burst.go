@@ -13,10 +13,10 @@ import (
 	"github.com/leaderkit/leaderkit/test/wire"
 )
 
-// forgetBursts has lockclient forget when the last tenure of this process began. It spreads the
-// heartbeats of locks that are won in a burst, and so the end of one run could have a say in the
-// beginning of the next. Whoever wins a lock in the far future has all others come in no burst of
-// his.
+// forgetBursts makes lockclient forget when the last tenure of this process began. lockclient
+// spreads the heartbeats of locks that are won in a burst, so the end of one run could change the
+// beginning of the next. A lock that is won in the far future makes sure that the next one is not
+// in its burst.
 func forgetBursts(s *server) {
 	c := &lockclient.DynamoDBLockClient{
 		LockName: "far away", TableName: lockTable, Identifier: "nobody", LeaseDuration: time.Hour,

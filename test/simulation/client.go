@@ -313,7 +313,7 @@ func (c *client) again(ctx context.Context, err error) bool {
 	return c.sleep(ctx, c.plan.heartbeat)
 }
 
-// mustBeTransient: none of the faults is one that no retry can mend.
+// mustBeTransient: none of the faults is permanent.
 func (c *client) mustBeTransient(err error) {
 	var p interface {
 		error

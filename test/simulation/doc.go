@@ -43,26 +43,27 @@
 // They have names (invariants.go), which a violation and go run ./test/simulation/mutants print:
 //
 //	one-believer       no two clients believe at one instant: by HasLock, by a leading context, by a Lost that is not closed
-//	believer-holds     who believes is the one to whom the server gave the record last. An operator who changes a held record excuses
-//	                   its holder, also one who has yet to hear that he is it, until a heartbeat has told him or his lease is over
+//	believer-holds     a believer is the client to which the server gave the record last. If an operator changes a held record, its
+//	                   holder is excused until a heartbeat has shown it the change or its lease is over, also if the answer to its
+//	                   acquire has not arrived yet
 //	lost-is-lost       a tenure that was seen lost is never believed in again
-//	tokens-rise        every tenure's fencing token is higher than all before, at the server and in the eyes of the clients, and higher
-//	                   than any that its own client has seen, whatever became of the item. The first is not
-//	                   demanded over deleted items where wall clocks differ, or where an acquire arrives that had been on its way, or whose
-//	                   machine had stood still, since before the deleted tenure
+//	tokens-rise        every tenure's fencing token is higher than all before, at the server and in what the clients see, and higher
+//	                   than any that its own client has seen, even if the item was deleted. The first is not
+//	                   required over deleted items where wall clocks differ, or where an acquire arrives that had been on its way, or whose
+//	                   machine was paused, since before the deleted tenure
 //	own-record-only    heartbeats and releases act on the tenure that sent them, whatever is delivered late or twice
 //	fresh-version      every write of a record has a recordVersionNumber of its own
 //	guarded-by-holder  a transaction with ConditionCheck commits only while its tenure holds the record, at the server's instant
-//	guarded-once       it commits once, and its writer is told the truth about it
-//	stamps-rise        a stamped write is refused once a later tenure has stamped the item, and its writer is told the truth
+//	guarded-once       it commits once, and its writer gets the true outcome
+//	stamps-rise        a stamped write is refused once a later tenure has stamped the item, and its writer gets the true outcome
 //	takeover-names     an acquire replaces a held record of another client only in the version (and count) that it names
 //	mark-is-final      a session that was marked as over is never anything else again
 //	session-first      a member is taken only when its session is marked as over, or by its own process; WaitForEnd returns only then
 //	ttl-follows        a held record has a ttl if its holder asks for one, and else none
 //	aging-warns        Aging's channel is closed when a renewal is late
-//	news-in-order      OnNewLeader tells each change once; GetLeader and Observe agree with it; nobody names itself after its term
+//	news-in-order      OnNewLeader reports each change once; GetLeader and Observe agree with it; no elector names itself after its term
 //	leader-holds       IsLeader only with HasLock
-//	leading-ends       the leading context is done at RenewDeadline; a quarter of a heartbeat later where the machine had stood still
+//	leading-ends       the leading context is done at RenewDeadline; a quarter of a heartbeat later if the machine was paused
 //	callback-order     OnStartedLeading and OnStoppedLeading by turns, and the second only when the first has returned
 //	work-then-release  no release leaves the machine while the work goes on
 //	loss-has-reason    without faults nothing is lost, not while the work returns either; one failed heartbeat costs no lock; the

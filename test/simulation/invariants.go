@@ -14,21 +14,21 @@ const (
 	OwnRecordOnly   Invariant = "own-record-only"   // a heartbeat renews, and a release frees, the tenure that sent it and no other
 	FreshVersion    Invariant = "fresh-version"     // no two writes that hold a lock carry one recordVersionNumber, or one body
 	GuardedByHolder Invariant = "guarded-by-holder" // a guarded transaction commits only while its tenure holds the record
-	GuardedOnce     Invariant = "guarded-once"      // a guarded transaction commits once, and its writer is told the truth
-	StampsRise      Invariant = "stamps-rise"       // a stamped write is refused once a later tenure has stamped, and its writer is told the truth
+	GuardedOnce     Invariant = "guarded-once"      // a guarded transaction commits once, and its writer gets the true outcome
+	StampsRise      Invariant = "stamps-rise"       // a stamped write is refused once a later tenure has stamped, and its writer gets the true outcome
 	TakeoverNames   Invariant = "takeover-names"    // an acquire replaces a held record of another only in the version that it names
 	TTLFollows      Invariant = "ttl-follows"       // a held record has a ttl if its holder asks for one, and else none
 	AgingWarns      Invariant = "aging-warns"       // Aging's channel is closed when a renewal is late
-	NewsInOrder     Invariant = "news-in-order"     // OnNewLeader, GetLeader and Observe tell the same, each change once, and no leader whose term is over
+	NewsInOrder     Invariant = "news-in-order"     // OnNewLeader, GetLeader and Observe report the same, each change once, and no leader whose term is over
 	LeaderHolds     Invariant = "leader-holds"      // IsLeader only with the lock
 	LeadingEnds     Invariant = "leading-ends"      // the leading context is done at RenewDeadline, a tenure's Lost closed at its end
 	CallbackOrder   Invariant = "callback-order"    // OnStartedLeading and OnStoppedLeading by turns, never at once
 	WorkThenRelease Invariant = "work-then-release" // an elector releases after its work has returned
 	LossHasReason   Invariant = "loss-has-reason"   // without faults nothing is lost, and what is one's own is never called another's
-	FaultsPass      Invariant = "faults-pass"       // no transient fault is reported as one that no retry can mend
+	FaultsPass      Invariant = "faults-pass"       // no transient fault is reported as a permanent error
 	LedAgain        Invariant = "led-again"         // after the faults every lock is held again within the stated bound
-	Handover        Invariant = "handover"          // a released lock that somebody waits for is taken within the stated bound
-	NoBusyLoop      Invariant = "no-busy-loop"      // nobody acts without end at one instant
+	Handover        Invariant = "handover"          // a released lock that has waiters is taken within the stated bound
+	NoBusyLoop      Invariant = "no-busy-loop"      // no client acts without end at one instant
 	ClientsEnd      Invariant = "clients-end"       // every client returns soon after its context has ended
 	NothingLeft     Invariant = "nothing-left"      // and leaves no goroutine
 )

@@ -64,8 +64,8 @@ type clientPlan struct {
 	stubborn                                 time.Duration // how long its work may ignore that it should stop
 }
 
-// plannedEvent is something that befalls a machine, or a lock by the hand of an operator, at a time
-// that is known beforehand.
+// plannedEvent is something that happens to a machine, or that an operator does to a lock, at a
+// time that is known beforehand.
 type plannedEvent struct {
 	at      time.Duration
 	kind    fault
@@ -271,7 +271,7 @@ func (p *plan) everyLockIsWanted(d *rand.Rand) {
 	}
 }
 
-// plannedEvents choose what befalls the machines.
+// plannedEvents choose what happens to the machines.
 func (p *plan) plannedEvents(d *rand.Rand) {
 	for id := range p.machines {
 		p.machineEvents(d, id)

@@ -111,7 +111,7 @@ func (w *world) play() {
 		w.at(0, w.stranger.machine.id, func() { go w.stranger.live() })
 	}
 	for n, e := range w.plan.events {
-		w.at(e.at, max(e.machine, 0), func() { w.befall(e, n) })
+		w.at(e.at, max(e.machine, 0), func() { w.happens(e, n) })
 	}
 	w.mu.Unlock()
 
@@ -211,8 +211,8 @@ func (m *machine) restart(life int, how fault) {
 	m.boot()
 }
 
-// befall is a planned event.
-func (w *world) befall(e plannedEvent, n int) {
+// happens carries out a planned event.
+func (w *world) happens(e plannedEvent, n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if e.machine < 0 {
@@ -437,7 +437,7 @@ func (w *world) abandon() {
 	}
 	w.mu.Lock()
 	w.violation, w.ending, w.over, w.healing = nil, true, true, true
-	w.queue = nil // what befalls them from here on is of no interest
+	w.queue = nil // what happens to them from now on is not used
 	clients := w.clients
 	for _, c := range clients {
 		c.dead = true

@@ -89,7 +89,7 @@ func (s *server) ask(operation string, body []byte) answer {
 	return answer{status: status, body: said}
 }
 
-// must is for requests of the simulation's own; no fault befalls those.
+// must is for the simulation's own requests, which have no faults.
 func (s *server) must(operation, body string) answer {
 	a := s.ask(operation, []byte(body))
 	if a.status != http.StatusOK {
