@@ -15,7 +15,8 @@ type telling struct {
 	announcing bool          // the item may say that something is announced
 	underWay   bool          // a write that tells is under way,
 	again      bool          // and another one should follow
-	saysSo     bool          // the item says that a release was announced, as far as is known
+	saysSo     bool          // the item says that a release was announced, as far as is known,
+	saidAt     time.Duration // and has said so since then, on the monotonic clock
 	ends       int           // how many writes that end an announcement have left
 }
 
@@ -34,9 +35,10 @@ func (e *epoch) announcesClose() {
 	e.closing, e.announcing = true, true
 }
 
-// announce has the item say that a member will be let go soon. If it says so already, for another
+// announce has the item say that a member will be let go soon. If it has just said so, for another
 // member, nothing is sent: thousands that are told to stop at once would all write the item that
-// keeps them.
+// keeps them. Waiters look less and less closely after an announcement, so that a later one is
+// written again.
 func (e *epoch) announce(ctx context.Context) error {
 	for !e.isAnnounced() {
 		err := e.announcement.join(ctx, func() error {
@@ -49,7 +51,7 @@ func (e *epoch) announce(ctx context.Context) error {
 			err := e.keeper.announce(ctx)
 			e.mu.Lock()
 			defer e.mu.Unlock()
-			e.saysSo = err == nil && e.ends == ends
+			e.saysSo, e.saidAt = err == nil && e.ends == ends, e.session.clock.Monotonic()
 			return err
 		})
 		if err != nil {
@@ -62,8 +64,11 @@ func (e *epoch) announce(ctx context.Context) error {
 func (e *epoch) isAnnounced() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.saysSo
+	return e.saysSo && e.session.clock.Monotonic()-e.saidAt < justAnnounced
 }
+
+// justAnnounced is for how long waiters look as closely as they ever do.
+const justAnnounced = 40 * closePoll
 
 // withdraw notes that an announced release will not come.
 func (e *epoch) withdraw() {

@@ -25,8 +25,8 @@ const (
 	// would not be answered sooner by a machine that is busy, and fewer are enough for
 	// thousands of requests a second.
 	mostPlaces   = 128
-	firstPlaces  = 16
-	fewestPlaces = 4
+	firstPlaces  = 32
+	fewestPlaces = 16
 	// Answers are slow that take longer than an eighth of the shortest lease that is kept: the
 	// heartbeats of that lease take as long. slowTrip and shortTrip are its bounds.
 	slowTrip  = time.Second
