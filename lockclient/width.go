@@ -26,7 +26,7 @@ const (
 	// thousands of requests a second.
 	mostPlaces   = 128
 	firstPlaces  = 32
-	fewestPlaces = 16
+	fewestPlaces = 8
 	// Answers are slow that take longer than an eighth of the shortest lease that is kept: the
 	// heartbeats of that lease take as long. slowTrip and shortTrip are its bounds.
 	slowTrip  = time.Second
