@@ -130,7 +130,7 @@ func TestAMemberReplacesItAfterItsCrashAndNeverBefore(t *testing.T) {
 	})
 }
 
-// Java that updates a record in place leaves sessionName in it, with all else of ours.
+// Java that updates a record in place leaves all else of ours in it.
 func TestTheSessionThatItLeavesInTheRecordDoesNotCount(t *testing.T) {
 	t.Parallel()
 	for name, goesOn := range map[string]bool{"one that goes on": true, "one that is over": false} {
