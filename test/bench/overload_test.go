@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"io"
 	"net/http"
+	"os"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -186,8 +187,16 @@ func measureOverload(times float64, callers int) Overload {
 		Had: int(o.got.Load()), Held: held}
 }
 
+// skipOnEngine skips a test in virtual time that another run of the suite makes, on dynamotest.
+func skipOnEngine(t *testing.T) {
+	if os.Getenv("DYNAMODB_ENDPOINT") != "" {
+		t.Skip("in virtual time, and the same on every engine")
+	}
+}
+
 // Offered against completed: it must level off at what the machine can do, and never fall.
 func TestOverloadLevelsOff(t *testing.T) {
+	skipOnEngine(t)
 	for _, c := range overloads {
 		t.Run(fmt.Sprintf("%v times, %d callers", c.times, c.callers), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -221,6 +230,7 @@ func TestMeasureOverload(t *testing.T) {
 // and at 8 times 371. Some are lost while the line of requests becomes narrower: what was sent
 // before still has to be answered.
 func TestAMachineThatBecomesSlowKeepsWhatItCan(t *testing.T) {
+	skipOnEngine(t)
 	for slow, least := range map[float64]float64{2: 1, 3: 0.85, 4: 0.55, 8: 0.08} {
 		t.Run(fmt.Sprintf("%v times as slow", slow), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

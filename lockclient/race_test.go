@@ -1,0 +1,5 @@
+//go:build race
+
+package lockclient_test
+
+const raced = true
