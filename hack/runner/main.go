@@ -102,7 +102,9 @@ func (r *runner) onDynamoDBLocal(others <-chan struct{}) {
 			return err
 		}, append([]string{"env", "DYNAMODB_ENDPOINT=" + door.url}, command...)...)
 	}
-	suite := func(folder string) { onEngine(folder, folder, true, "go", "test", "-race", "-count=1", "-timeout", "19m", "-v", ".") }
+	suite := func(folder string) {
+		onEngine(folder, folder, true, "go", "test", "-race", "-count=1", "-timeout", "19m", "-v", ".")
+	}
 	alone := false
 	for _, folder := range suites() {
 		if folder == judgesTimes {
