@@ -228,10 +228,11 @@ func TestMeasureOverload(t *testing.T) {
 // A machine that becomes slow goes on renewing as many locks a second as it is able to, and what
 // it keeps does not fall to nothing. At 4 times as slow, 742 of the 900 could be renewed in time,
 // and at 8 times 371. Some are lost while the line of requests becomes narrower: what was sent
-// before still has to be answered.
+// before still has to be answered. At 8 times as slow even the narrowest line is somewhat too wide.
 func TestAMachineThatBecomesSlowKeepsWhatItCan(t *testing.T) {
 	skipOnEngine(t)
-	for slow, least := range map[float64]float64{2: 1, 3: 0.85, 4: 0.55, 8: 0.08} {
+	// least are the parts of its locks that it keeps, and of its capacity that it renews with.
+	for slow, least := range map[float64]struct{ kept, renewed float64 }{2: {1, 0.9}, 3: {0.85, 0.9}, 4: {0.55, 0.9}, 8: {0.08, 0.7}} {
 		t.Run(fmt.Sprintf("%v times as slow", slow), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				o := startOverload(0.9, 64)
@@ -241,10 +242,10 @@ func TestAMachineThatBecomesSlowKeepsWhatItCan(t *testing.T) {
 				time.Sleep(30 * time.Second)
 				perSecond, held := o.measure(15 * time.Second)
 				t.Logf("%.0f heartbeats a second, %d of %d locks held", perSecond, held, len(o.locks))
-				if want := 0.9 * machineCapacity / slow; perSecond < want {
+				if want := least.renewed * machineCapacity / slow; perSecond < want {
 					t.Errorf("%.0f heartbeats a second, want %.0f", perSecond, want)
 				}
-				if want := int(least * float64(len(o.locks))); held < want {
+				if want := int(least.kept * float64(len(o.locks))); held < want {
 					t.Errorf("%d locks are held, want %d", held, want)
 				}
 			})
