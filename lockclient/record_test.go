@@ -69,3 +69,18 @@ func TestALockWithoutAnItemIsFree(t *testing.T) {
 	g.Expect(decodeRecord(nil).item.Released).To(gomega.BeTrue())
 	g.Expect(decodeRecord(nil).version.dialect).To(gomega.Equal(dialectEmpty))
 }
+
+// TestWhatJavaWroteNamesNoSession: Java and dynamolock leave the attributes that they do not know
+// when they write a record. Its holder is then theirs, and not the session that it once was of.
+func TestWhatJavaWroteNamesNoSession(t *testing.T) {
+	g := gomega.NewWithT(t)
+	text := func(s string) *dynamodb.AttributeValue { return &dynamodb.AttributeValue{S: &s} }
+	item := map[string]*dynamodb.AttributeValue{
+		attrOwner: text("us"), attrLease: text("5000"), attrVersion: text("v1"), attrOurVersion: text("v1"), attrSession: text("s"),
+	}
+	g.Expect(decodeRecord(item).session).To(gomega.Equal("s"))
+	item[attrOwner], item[attrVersion] = text("java"), text("v2")
+	r := decodeRecord(item)
+	g.Expect(r.session).To(gomega.BeEmpty())
+	g.Expect(r.item.Session).To(gomega.BeEmpty())
+}

@@ -25,7 +25,12 @@ func (t *timeline) add(at time.Duration, machine, client int, what, detail strin
 	t.entries = append(t.entries, entry{at: at, machine: machine, client: client, what: what, detail: detail})
 }
 
+// addCall adds an entry, if the process still lived when the run ended. Several requests of one that
+// crashed are failed at one instant then, and which it sends again first is up to the scheduler.
 func (t *timeline) addCall(at time.Duration, x *call, what, detail string) {
+	if x.client.process.undead {
+		return
+	}
 	t.entries = append(t.entries, entry{at: at, machine: x.client.machine.id, client: x.client.number, call: x, what: what, detail: detail})
 }
 

@@ -150,6 +150,7 @@ const mostAtOnce = 2000
 // invariant is violated. It reports whether stop did.
 func (w *world) drive(until time.Duration, stop func() bool) bool {
 	for {
+		synctest.Wait() // whoever has been asked to end, or was by a look, has sent what it has to send
 		w.depart()
 		e := w.next(until)
 		if e == nil {

@@ -498,7 +498,7 @@ var mutants = []mutant{
 	one("believer-holds", "session: marked as soon as its item is missing", sessionWatchGo,
 		"s.missing && s.certain >= s.since+s.lease:",
 		"s.missing:"),
-	one("believer-holds", "session: a pointer that counts beside a version of Java's", record,
+	spec("./lockclient", "TestWhatJavaWroteNamesNoSession", "", "session: a pointer that counts beside a version of Java's", record,
 		"if r.bound {\n\t\tr.decodeOurs",
 		"r.session, _ = stringOf(attributes[attrSession])\n\tif r.bound {\n\t\tr.decodeOurs"),
 	one("mark-is-final", "session: a heartbeat takes the mark away", requests,
