@@ -156,7 +156,7 @@ func TestADeadSessionsThousandsOfLocksAreTakenOverFromATableThatThrottlesWithout
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if raced {
-				c.many /= 4
+				c.many /= 10
 			}
 			virtually(t, func(w *world) {
 				holder, waiter := w.member("holder"), w.member("waiter")
@@ -187,7 +187,10 @@ func TestADeadSessionsThousandsOfLocksAreTakenOverFromATableThatThrottlesWithout
 // Locks that are free are not taken over, and as many as one likes are acquired at once.
 func TestAcquiresFromATableThatThrottlesDoNotStarveTheirSession(t *testing.T) {
 	virtually(t, func(w *world) {
-		const many = 400
+		many := 400
+		if raced {
+			many = 100
+		}
 		node := w.member("node")
 		name, err := node.Session.Open(w.ctx)
 		w.Expect(err).NotTo(HaveOccurred())

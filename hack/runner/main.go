@@ -26,19 +26,21 @@ func main() {
 	defer stop()
 	began, r := time.Now(), &runner{ctx: ctx, logs: os.Args[1], ended: map[string]int{}}
 	r.stage("tools", 10, ".", nil, "sh", "-c", "go version && go build -race errors && go mod download")
+	quick := len(os.Args) > 2
 	var both sync.WaitGroup // most suites on DynamoDB Local only wait for leases to run out
-	others := make(chan struct{})
-	if len(os.Args) == 2 { // not quick
-		both.Go(func() { r.onDynamoDBLocal(others) })
+	if !quick {
+		both.Go(func() { r.withDynamoDBLocal(mostSuites) })
 	}
 	r.stage("lint", 20, ".", nil, "hack/lint.sh")
 	r.onDynamotest()
-	if len(os.Args) == 2 {
+	both.Wait()
+	if !quick { // these use all cores, and the last one judges times
 		r.stage("simulation, 5000 seeds", 30, ".", nil, "hack/simulate.sh", "-n", "5000")
 		r.stage("every mutant is caught", 30, ".", nil, "go", "run", "./test/simulation/mutants")
+		if slices.Contains(suites(), judgesTimes) {
+			r.withDynamoDBLocal(func(e *engine) { e.suite(judgesTimes) })
+		}
 	}
-	close(others)
-	both.Wait()
 	fmt.Printf("\n%-62s %-8s %7s\n%s\ntime: %v\n", "stage", "result", "seconds", r.table, time.Since(began).Round(time.Second))
 	fmt.Printf("%d passed, %d failed\n", r.ended["passed"], r.ended["FAILED"])
 	if r.ended["FAILED"] > 0 || ctx.Err() != nil {
@@ -73,58 +75,66 @@ func (r *runner) onDynamotest() {
 	r.stage("demo", 5, ".", nil, "go", "run", "./examples/leader")
 }
 
-// judgesTimes is the suite that runs alone, because it judges how long real processes take.
+// judgesTimes is the suite that runs alone and on an engine of its own, because it judges how long
+// real processes take. An engine that has served all the others is slow.
 const judgesTimes = "test/chaos"
 
-// onDynamoDBLocal runs all that uses DynamoDB Local. The suite that runs alone waits for others.
-func (r *runner) onDynamoDBLocal(others <-chan struct{}) {
+// engine is DynamoDB Local, and the door to it.
+type engine struct {
+	*runner
+	server *dynamolocal.Server
+	door   *door
+}
+
+// withDynamoDBLocal starts DynamoDB Local, and ends it when the stages that use it are over.
+func (r *runner) withDynamoDBLocal(stages func(*engine)) {
 	began := time.Now()
-	engine, err := dynamolocal.Start(r.ctx)
+	server, err := dynamolocal.Start(r.ctx)
 	if err != nil {
 		r.record("DynamoDB Local starts", began, "", err)
 		return
 	}
-	defer engine.Close()
-	r.record("DynamoDB Local starts", began, fmt.Sprintf("    %s, at %s\n", engine, engine.URL), nil)
-	door, err := open(strings.TrimPrefix(engine.URL, "http://"))
+	defer server.Close()
+	r.record("DynamoDB Local starts", began, fmt.Sprintf("    %s, at %s\n", server, server.URL), nil)
+	door, err := open(strings.TrimPrefix(server.URL, "http://"))
 	if err != nil {
 		r.record("a door to DynamoDB Local", began, "", err)
 		return
 	}
 	defer door.close()
-	onEngine := func(name, dir string, talks bool, command ...string) {
-		before := door.passed.Load()
-		r.stage(name+" on DynamoDB Local", 20, dir, func(said string) error {
-			err := errors.Join(ranOn("endpoint "+door.url+" (Jetty(", talks, said), engine.Check(r.ctx))
-			if got := door.passed.Load() - before; talks && got < fewBytes {
-				err = errors.Join(err, fmt.Errorf("the suite has sent %d bytes to DynamoDB Local: it did not talk to it", got))
-			}
-			return err
-		}, append([]string{"env", "DYNAMODB_ENDPOINT=" + door.url}, command...)...)
-	}
-	suite := func(folder string) {
-		onEngine(folder, folder, true, "go", "test", "-race", "-count=1", "-timeout", "19m", "-v", ".")
-	}
-	alone := false
+	stages(&engine{r, server, door})
+}
+
+func (e *engine) stage(name, dir string, talks bool, command ...string) {
+	before := e.door.passed.Load()
+	e.runner.stage(name+" on DynamoDB Local", 20, dir, func(said string) error {
+		err := errors.Join(ranOn("endpoint "+e.door.url+" (Jetty(", talks, said), e.server.Check(e.ctx))
+		if got := e.door.passed.Load() - before; talks && got < fewBytes {
+			err = errors.Join(err, fmt.Errorf("the suite has sent %d bytes to DynamoDB Local: it did not talk to it", got))
+		}
+		return err
+	}, append([]string{"env", "DYNAMODB_ENDPOINT=" + e.door.url}, command...)...)
+}
+
+func (e *engine) suite(folder string) {
+	e.stage(folder, folder, true, "go", "test", "-race", "-count=1", "-timeout", "19m", "-v", ".")
+}
+
+// mostSuites runs all that uses DynamoDB Local, but for the suite that runs alone.
+func mostSuites(e *engine) {
 	for _, folder := range suites() {
-		if folder == judgesTimes {
-			alone = true
-		} else {
-			suite(folder)
+		if folder != judgesTimes {
+			e.suite(folder)
 		}
 	}
 	scripts, _ := filepath.Glob("test/*/run.sh")
 	for _, script := range scripts {
-		onEngine(script, ".", false, script)
+		e.stage(script, ".", false, script)
 	}
-	onEngine("demo", ".", false, "go", "run", "./examples/leader", "-endpoint", door.url, "-table", "leaderkit-demo")
+	e.stage("demo", ".", false, "go", "run", "./examples/leader", "-endpoint", e.door.url, "-table", "leaderkit-demo")
 	for _, line := range grep("-roE", `^func Fuzz\w+`) { // a differential target compares with DynamoDB Local
 		file, target, _ := strings.Cut(line, ":func ")
-		onEngine(target+" in "+filepath.Dir(file), filepath.Dir(file), false, "sh", "-c", fuzz, target)
-	}
-	<-others
-	if alone {
-		suite(judgesTimes)
+		e.stage(target+" in "+filepath.Dir(file), filepath.Dir(file), false, "sh", "-c", fuzz, target)
 	}
 }
 

@@ -59,6 +59,7 @@ type Figures struct {
 	Locks, Takeovers                int           // takeovers: by another process
 	SessionsLost, MembersLost       int           // sessions that were lost with members, and those members
 	LongestGap                      time.Duration // between two tenures of a lock, of those that a Demand is about
+	Slow                            time.Duration // without an answer from the engine, which has been left to itself
 	ContextSlips                    int           // moments in which a context was alive after a pause when its tenure was over
 	UnfencedLost                    int64         // acknowledged increments of the unfenced counter that are missing in it, at least
 	UnfencedDone                    int64
@@ -71,7 +72,7 @@ func (f Figures) Add(g Figures) Figures {
 		Tenures: f.Tenures + g.Tenures, Samples: f.Samples + g.Samples, Increments: f.Increments + g.Increments,
 		Refused: f.Refused + g.Refused, Unknown: f.Unknown + g.Unknown, ContextSlips: f.ContextSlips + g.ContextSlips,
 		Locks: f.Locks + g.Locks, Takeovers: f.Takeovers + g.Takeovers,
-		SessionsLost: f.SessionsLost + g.SessionsLost, MembersLost: f.MembersLost + g.MembersLost, LongestGap: max(f.LongestGap, g.LongestGap),
+		SessionsLost: f.SessionsLost + g.SessionsLost, MembersLost: f.MembersLost + g.MembersLost, LongestGap: max(f.LongestGap, g.LongestGap), Slow: f.Slow + g.Slow,
 		UnfencedLost: f.UnfencedLost + g.UnfencedLost, UnfencedDone: f.UnfencedDone + g.UnfencedDone,
 	}
 }
@@ -79,9 +80,9 @@ func (f Figures) Add(g Figures) Figures {
 func (f Figures) String() string {
 	return fmt.Sprintf("%d processes (%d killed, %d stopped), %d faults in all; %d locks, %d tenures, %d takeovers, %d samples; "+
 		"fenced counters: %d increments, %d refused, %d without an answer; unfenced counters: %d of %d lost; "+
-		"sessions lost: %d, with %d members; longest gap: %v; contexts alive after a pause: %d",
+		"sessions lost: %d, with %d members; longest gap: %v; without an answer: %v; contexts alive after a pause: %d",
 		f.Processes, f.Kills, f.Stops, f.Faults, f.Locks, f.Tenures, f.Takeovers, f.Samples, f.Increments, f.Refused, f.Unknown,
-		f.UnfencedLost, f.UnfencedDone, f.SessionsLost, f.MembersLost, f.LongestGap.Round(time.Millisecond), f.ContextSlips)
+		f.UnfencedLost, f.UnfencedDone, f.SessionsLost, f.MembersLost, f.LongestGap.Round(time.Millisecond), f.Slow.Round(time.Millisecond), f.ContextSlips)
 }
 
 // Check holds the evidence against the promises of the package comment: each lock by itself, and

@@ -156,7 +156,12 @@ func TestCheckerPassesWhatIsSound(t *testing.T) {
 			s.of("z", func(s *story) { s.yields("a", 4, 285) })
 		},
 		"shards that are led again, and spread evenly": demanded,
-		"tokens of two locks":                          func(s *story) { s.of("x", func(s *story) { s.believes("c", 3, 150, 151, 240) }) },
+		"a shard that nobody leads while the engine gives no answer": func(s *story) {
+			demanded(s)
+			s.Demand.Gap = ms(100)
+			s.add(Entry{Kind: Slow, From: ms(1350), To: ms(1550)})
+		},
+		"tokens of two locks": func(s *story) { s.of("x", func(s *story) { s.believes("c", 3, 150, 151, 240) }) },
 		"a lossy unfenced counter": func(s *story) {
 			s.add(Entry{Kind: Return, Process: "a", Counter: Unfenced, Value: 1, Outcome: Done})
 		},
@@ -255,6 +260,11 @@ func TestCheckerFindsWhatIsNot(t *testing.T) {
 		"a shard that nobody leads for too long": {LedAgain, func(s *story) {
 			demanded(s)
 			s.Demand.Gap = ms(200)
+		}},
+		"a shard that nobody leads for too long beside what was slow": {LedAgain, func(s *story) {
+			demanded(s)
+			s.Demand.Gap = ms(150)
+			s.add(Entry{Kind: Slow, From: ms(1000), To: ms(1430)})
 		}},
 		"a shard that nobody leads in the end": {LedAgain, func(s *story) {
 			demanded(s)

@@ -10,7 +10,8 @@ import (
 // Demand is what a scenario with many locks demands beyond safety.
 type Demand struct {
 	Locks []string
-	// In all this time no lock is without a leader for longer than Gap.
+	// In all this time no lock is without a leader for longer than Gap, not counting the time in
+	// which the engine, or the machine, left the test without an answer (Slow).
 	From, To, Gap time.Duration
 	// Replicas are the processes among which the locks are spread evenly at To; none: they need
 	// not be.
@@ -40,6 +41,8 @@ func (f *fleet) countFaults() {
 		case e.Kind == Start:
 			processes[e.Process] = true
 		case e.Kind == Fault && e.Text == Continued: // the other half of a stop
+		case e.Kind == Slow:
+			f.figures.Slow += e.To - e.From
 		case e.Kind == Fault:
 			f.figures.Faults++
 			switch e.Text {
@@ -108,14 +111,25 @@ func (f *fleet) checkGaps() {
 		end := f.Demand.From
 		for _, t := range append(led[lock], &tenure{begun: f.Demand.To, until: f.Demand.To, process: "nobody"}) {
 			begun := min(t.begun, f.Demand.To)
-			if gap := begun - end; gap > f.Demand.Gap {
-				f.violated(LedAgain, "nobody led %s from %v to %v, for %v", lock, end, begun, gap)
+			slow := f.slowBetween(end, begun)
+			if gap := begun - end - slow; gap > f.Demand.Gap {
+				f.violated(LedAgain, "nobody led %s from %v to %v, for %v beside %v without an answer", lock, end, begun, gap, slow)
 			} else {
 				f.figures.LongestGap = max(f.figures.LongestGap, gap)
 			}
 			end = max(end, t.until)
 		}
 	}
+}
+
+// slowBetween is how long the engine, or the machine, gave no answer between two moments.
+func (f *fleet) slowBetween(from, to time.Duration) (slow time.Duration) {
+	for _, e := range f.Entries {
+		if e.Kind == Slow {
+			slow += max(min(e.To, to)-max(e.From, from), 0)
+		}
+	}
+	return slow
 }
 
 // checkSpread counts how many locks each replica leads at the end.

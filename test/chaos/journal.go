@@ -20,6 +20,7 @@ const (
 	Return Kind = "return" // it has ended by To, with Outcome; none follows a Call whose process died
 	Read   Kind = "read"   // a counter had Value at some moment between From and To
 	Record Kind = "record" // the lock's record had Token, and Text for its owner, at some moment between From and To
+	Slow   Kind = "slow"   // between From and To the engine, or the machine, left the test without an answer
 	Fault  Kind = "fault"  // the test did Text to Process between From and To
 	Note   Kind = "note"   // for the human reader
 )

@@ -31,6 +31,13 @@ var placeholder = regexp.MustCompile(`#\w+`)
 
 // Kind tells by what the request would change in a record.
 func (c *Call) Kind() Kind {
+	if c.kind == nil {
+		return c.readKind() // a call that no Wire has made
+	}
+	return c.kind()
+}
+
+func (c *Call) readKind() Kind {
 	switch c.Operation {
 	case "GetItem":
 		return Poll

@@ -68,6 +68,7 @@ func (w *Wire) take(r *http.Request) (*Call, Hook, error) {
 	defer w.mu.Unlock()
 	w.sent++
 	call := &Call{Number: w.sent, Operation: operation, Body: body, At: time.Now(), wire: w, request: r}
+	call.kind = sync.OnceValue(call.readKind)
 	w.calls = append(w.calls, call)
 	return call, w.hook, nil
 }
@@ -129,6 +130,7 @@ type Call struct {
 
 	wire    *Wire
 	request *http.Request
+	kind    func() Kind // read once: tests ask for it again and again
 }
 
 // Deliver hands the request to the server, now, and returns its answer. Each call is one more

@@ -15,7 +15,11 @@ func TestTheSpecificationOfLockclientHoldsOnAWSSDKv2(t *testing.T) {
 	if endpoint := os.Getenv("DYNAMODB_ENDPOINT"); endpoint != "" {
 		engine = "leaderkit-engine: endpoint " + endpoint + " "
 	}
-	said := runOnV2(t, "github.com/leaderkit/leaderkit/test/integration", "integration")
+	var flags []string
+	if raceDetector { // what runs in virtual time uses the adapter in the same ways
+		flags = append(flags, "-race")
+	}
+	said := runOnV2(t, "github.com/leaderkit/leaderkit/test/integration", "integration", flags...)
 	line := lineWith(said, engine)
 	if line == "" {
 		t.Errorf("the suite passed, but does not say %q:\n%s", engine, said)
@@ -49,9 +53,6 @@ func TestTheSimulationRunsOnAWSSDKv2(t *testing.T) {
 // runOnV2 runs the tests in a folder, with clients_test.go added to the package of that name.
 func runOnV2(t *testing.T, folder, name string, flags ...string) string {
 	args := append([]string{"test", "-count=1", "-v", "-overlay=" + overlay(t, folder, name)}, flags...)
-	if raceDetector {
-		args = append(args, "-race")
-	}
 	if deadline, ok := t.Deadline(); ok {
 		args = append(args, "-timeout="+(time.Until(deadline)-5*time.Second).String())
 	}
