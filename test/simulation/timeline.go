@@ -25,8 +25,8 @@ func (t *timeline) add(at time.Duration, machine, client int, what, detail strin
 	t.entries = append(t.entries, entry{at: at, machine: machine, client: client, what: what, detail: detail})
 }
 
-// addCall adds an entry, if the process still lived when the run ended. Several requests of one that
-// crashed are failed at one instant then, and which it sends again first is up to the scheduler.
+// addCall adds an entry, if the process still lived when the run ended. The requests of one that
+// had crashed fail at one instant then, and the scheduler decides which it sends again first.
 func (t *timeline) addCall(at time.Duration, x *call, what, detail string) {
 	if x.client.process.undead {
 		return
