@@ -412,7 +412,7 @@ func (c *contender) pause(now time.Duration, jitter jitter) time.Duration {
 		// often, so that a holder that announced and stays costs little. A holder that misses
 		// its heartbeat is polled less closely still. The predicted moment may have passed.
 		drained, overdue := now-w.announcedAt, w.phase.overdue(now)
-		pause = max(min(pause, max(closePoll, drained/48, min(drained, overdue)/4)), 0)
+		pause = max(min(pause, max(closePoll, drained/56, min(drained, overdue)/4)), 0)
 		pause -= jitter(pause / 4)
 	}
 	if c.holderIsDead(now) {

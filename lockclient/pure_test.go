@@ -508,7 +508,7 @@ func TestContenderPauses(t *testing.T) {
 		{name: "changing hands", poll: 3 * second, record: theirs(41, 1, unpredictable), change: func(c *contender) { c.handovers = 2 }, want: 562500 * time.Microsecond},
 		{name: "changing hands, and renewed soon", poll: 30 * second, record: theirs(41, 1), change: func(c *contender) { c.handovers = 2 }, want: 1500 * ms},
 		{name: "announced just now", poll: 3 * second, record: theirs(41, 1, unpredictable, func(r *record) { r.releasing = true }), want: 35 * ms},
-		{name: "announced 4.8 s ago", poll: 3 * second, record: theirs(41, 1, unpredictable, func(r *record) { r.releasing = true }), now: 4800 * ms, want: 87500 * time.Microsecond},
+		{name: "announced 5.6 s ago", poll: 3 * second, record: theirs(41, 1, unpredictable, func(r *record) { r.releasing = true }), now: 5600 * ms, want: 87500 * time.Microsecond},
 		{name: "of a session that is over", poll: 3 * second, record: theirs(41, 1, byMember), change: func(c *contender) { c.watch.following.over = true }, want: 562500 * time.Microsecond},
 		{name: "of a session that is over, and a short poll", poll: 4 * ms, record: theirs(41, 1, byMember), change: func(c *contender) { c.watch.following.over = true }, want: ms},
 		{name: "of a session", poll: 3 * second, record: theirs(41, 1, byMember), change: func(c *contender) { c.watch.following.pause = 5 * second }, want: 5 * second},

@@ -28,6 +28,7 @@ const (
 	roleVariable = "LEADERKIT_BENCH_ROLE"
 	roleServer   = "server"
 	roleHolder   = "holder"
+	roleV010     = "v0.1.0"
 	roleStalled  = "stalled"
 )
 
@@ -38,6 +39,8 @@ func play(role string) int {
 		err = serve(os.Stdin, os.Stdout)
 	case roleHolder:
 		err = perform(os.Stdin, os.Stdout, holdMany)
+	case roleV010:
+		err = perform(os.Stdin, os.Stdout, holdLikeV010)
 	case roleStalled:
 		err = perform(os.Stdin, os.Stdout, holdStalled)
 	default:

@@ -383,6 +383,10 @@ func TestMeasureScale(t *testing.T) {
 		results = append(results, inProcess[Scale](t, roleHolder, long))
 	}
 	measured(t, "scale", results)
+	// What a heartbeat costs, ours and that of v0.1.0, one right after the other.
+	same := task(many(200, Enduring), false)
+	same.Window = many(4*time.Second, time.Minute)
+	measured(t, "heartbeats", []Scale{inProcess[Scale](t, roleHolder, same), inProcess[Scale](t, roleV010, same)})
 }
 
 func TestMeasureConnections(t *testing.T) {

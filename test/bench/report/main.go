@@ -28,6 +28,7 @@ type findings struct {
 	waiting                       []bench.Waiting
 	cost                          []bench.Cost
 	scale, connections            []bench.Scale
+	heartbeats                    []bench.Scale // of leaderkit, and of v0.1.0
 	company                       bench.Company
 	stall                         []bench.Stall
 	overload                      []bench.Overload
@@ -103,6 +104,7 @@ func (f *findings) load(from string) error {
 		"cost":             &f.cost,
 		"scale":            &f.scale,
 		"connections":      &f.connections,
+		"heartbeats":       &f.heartbeats,
 		"company":          &f.company,
 		"stall":            &f.stall,
 		"overload":         &f.overload,

@@ -68,10 +68,12 @@ func written(t *testing.T, well bool) string {
 	save("waiting", []bench.Waiting{{Who: bench.ByLock, Waiters: 1, Heartbeats: 100, Reads: int(pick(110, 130)), ReadUnits: pick(55, 65)}})
 	save("cost", []bench.Cost{{Who: bench.ByLock, Waiters: 2, Lease: lease, Heartbeat: lease / 3, Window: time.Hour,
 		Requests: map[string]int{"UpdateItem": 720, "GetItem": 1440}, Read: 720, Write: 720}})
-	save("scale", []bench.Scale{{Locks: 2000, Lease: lease, Heartbeat: lease / 3, Window: 5 * time.Minute, Heap: pick(2000, 4000), Stacks: 500, CPU: time.Duration(pick(100, 300)) * 100 * time.Microsecond,
+	save("scale", []bench.Scale{{Locks: 2000, Lease: lease, Heartbeat: lease / 3, Window: 5 * time.Minute, Heap: pick(2000, 4000), Stacks: 500,
 		Due: 100, Sent: 100, Lost: int(pick(0, 1)), Lateness: []time.Duration{time.Millisecond}},
 		{Locks: 10_000, Lease: lease, Heartbeat: lease / 3, Window: 20 * time.Second, Due: 1000, Sent: int(pick(1000, 990)), Requests: 1000},
 		{Locks: 10_000, Session: true, Lease: lease, Heartbeat: lease / 3, Window: 20 * time.Second, Live: pick(1000, 1100), Requests: 4, PartingRequests: 1}})
+	save("heartbeats", []bench.Scale{{Locks: 2000, Sent: 100, CPU: time.Duration(pick(100, 300)) * 100 * time.Microsecond},
+		{Locks: 2000, Sent: 100, CPU: 200 * 100 * time.Microsecond}})
 	save("company", bench.Company{Lease: lease, Heartbeat: lease / 3, Locks: 300, Busiest: int(pick(9, 100)), HungLost: int(pick(0, 1)), Silent: 1,
 		SilentLate: []time.Duration{0}, SilentInFlight: int(pick(0, 1))})
 	save("stall", []bench.Stall{{Locks: 10, Lease: lease, Ended: int(pick(10, 9)), EndLate: []time.Duration{time.Millisecond}}})
