@@ -241,11 +241,11 @@ func (f *findings) beatCPU() []verdict {
 		return nil
 	}
 	each := func(s bench.Scale) float64 { return float64(s.CPU.Microseconds()) / float64(max(s.Sent, 1)) }
-	ours, theirs := f.heartbeats[0], f.heartbeats[1]
+	ours, most := f.heartbeats[0], 1.05*each(f.heartbeats[1])
 	return []verdict{{
 		work:   fmt.Sprintf("%s locks in one process, CPU time of a heartbeat", number(float64(ours.Locks))),
-		budget: fmt.Sprintf("%.0f µs: what v0.1.0's protocol takes, a minute later", each(theirs)), measured: fmt.Sprintf("%.0f µs", each(ours)),
-		met: each(ours) <= each(theirs), why: f.machine(fmt.Sprintf("by %.0f µs", each(ours)-each(theirs)), ""),
+		budget: fmt.Sprintf("%.0f µs: what v0.1.0's protocol takes a minute later, and 5 %% for noise", most), measured: fmt.Sprintf("%.0f µs", each(ours)),
+		met: each(ours) <= most, why: f.machine(fmt.Sprintf("by %.0f µs", each(ours)-most), ""),
 	}}
 }
 
