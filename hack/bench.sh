@@ -117,7 +117,7 @@ cp "$work/BENCHMARKS.txt" "$results"
 
 full=()
 if [ "$effort" = full ]; then full=(-full); fi
-for what in Counts Waiting Cost Company FailoverVirtually HandoverVirtually FailoverForReal HandoverForReal Overload Sessions Takeover Scale Connections Stall; do
+for what in Counts Waiting Cost Company FailoverVirtually HandoverVirtually FailoverForReal HandoverForReal Overload Sessions Takeover Shards Scale Connections Stall; do
   say "measuring: $what"
   run "$work/log" "$work/bench.test" -test.run "^TestMeasure$what\$" -test.v -test.timeout 20m -measure "$results" "${full[@]+"${full[@]}"}"
   # The test binary succeeds also if the pattern matches nothing.

@@ -184,6 +184,45 @@ type Crowded struct {
 	Reads, Writes, Others int // Writes are the heartbeats of its own session
 }
 
+// The budgets of shards.
+const (
+	ShardCrashBudget = 1.15 // multiples of the lease, until all shards of a replica that crashed are led again
+	ShardReadsBudget = 5.0  // a replica's, a heartbeat, at rest
+	ShardMovesBudget = 1.25 // multiples of the part of a replica that joins: so many shards move
+)
+
+// Shards is a group of replicas that share shards. The works end as soon as their contexts do.
+type Shards struct {
+	Engine           string
+	Shards, Replicas int
+	Lease, Heartbeat time.Duration
+	RoundTrip        time.Duration // median of the requests
+
+	Even          time.Duration // from the start of all replicas until each led its part
+	Parts         []int         // how many shards each led then
+	Periods       int           // heartbeats at rest, in which each replica sent:
+	Reads, Writes []int
+
+	// After each crash, from the send of the replica's last renewal:
+	Again    []time.Duration // until each of its shards was led again
+	AllAgain []time.Duration // until the last of them was
+
+	Join Moves // one replica more
+	Roll Moves // one replica stops, and another is started then
+}
+
+// Moves is what became of the shards when replicas came or went.
+type Moves struct {
+	Moved []int           // each time: shards that another replica led afterwards
+	Took  []time.Duration // each time: until each replica led its part
+	Gap   []time.Duration // of each shard that moved: from the end of its work to the begin of the next
+}
+
+// JoinBudget is how many shards may move when a replica joins.
+func (s *Shards) JoinBudget() int {
+	return int(ShardMovesBudget * float64(s.Shards) / float64(s.Replicas))
+}
+
 // Takeover is how long one process took for all locks of a session that had crashed, in real time,
 // beside as many bare UpdateItems. Each of the two had up to 64 requests under way.
 type Takeover struct {

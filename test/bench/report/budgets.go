@@ -44,6 +44,7 @@ func (f *findings) verdicts() []verdict {
 	all = append(all, f.stallVerdicts()...)
 	all = append(all, f.overloadVerdicts()...)
 	all = append(all, f.sessionVerdicts()...)
+	all = append(all, f.shardVerdicts()...)
 	return all
 }
 

@@ -35,6 +35,7 @@ type findings struct {
 	sessions                      []bench.Curve
 	crowded                       bench.Crowded
 	takeover                      []bench.Takeover
+	shards                        []bench.Shards
 }
 
 func main() {
@@ -111,6 +112,7 @@ func (f *findings) load(from string) error {
 		"sessions":         &f.sessions,
 		"crowded":          &f.crowded,
 		"takeover":         &f.takeover,
+		"shards":           &f.shards,
 	} {
 		if err := bench.Load(from, name, into); err != nil {
 			return err

@@ -84,6 +84,7 @@ func (f *findings) markdown() string {
 	f.writeSpeed(p)
 	f.writeScale(p)
 	f.writeSessions(p)
+	f.writeShards(p)
 	f.writeOverload(p)
 	f.writeConnections(p)
 	f.writeStall(p)
