@@ -2,6 +2,8 @@ package lockclient
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -156,6 +158,8 @@ func (e *epoch) freeOwed() {
 	for d := range e.owing {
 		owing = append(owing, d)
 	}
+	// In an order that a simulation can repeat.
+	slices.SortFunc(owing, func(a, b *driver) int { return strings.Compare(a.requests.name, b.requests.name) })
 	go func() {
 		for _, d := range owing {
 			if d.settle(e) {

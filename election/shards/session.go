@@ -1,6 +1,8 @@
 package shards
 
 import (
+	"github.com/google/uuid"
+
 	"github.com/leaderkit/leaderkit/lockclient"
 	"github.com/leaderkit/leaderkit/lockclient/lease"
 )
@@ -10,6 +12,11 @@ type sessionSource struct{ *lockclient.Session }
 
 func (s sessionSource) timing() (lease.Timing, error) { return s.Timing() }
 func (s sessionSource) identity() string              { return s.Identity() }
+
+func (s sessionSource) newID() (string, error) {
+	id, err := uuid.NewRandom()
+	return id.String(), err
+}
 
 func (s sessionSource) clock() lease.Clock {
 	if s.Clock == nil {

@@ -44,9 +44,8 @@ type player struct {
 	standing      bool          // paused or suspended
 	upset         time.Duration // until when it last stood, or when its wall clock was set
 	cutOut, cutIn bool
-	works         int            // begun, and OnStopped was not called
-	sent          map[string]int // requests, by what they are
-	jitters       int
+	works         int // begun, and OnStopped was not called
+	opened        int // sessions
 }
 
 func (p *player) String() string { return fmt.Sprintf("r%d", p.number) }
@@ -66,7 +65,7 @@ func (s *simulation) startAs(identity string, names []string) {
 	d := s.dice("player", len(s.players))
 	p := &player{
 		s: s, number: len(s.players), identity: identity, weight: 1, drain: d.N(3 * time.Second), far: time.Millisecond + d.N(15*time.Millisecond),
-		clock: nodeclock.New(), over: make(chan struct{}), sent: map[string]int{},
+		clock: nodeclock.New(), over: make(chan struct{}),
 	}
 	if s.plan.weighted {
 		p.weight = 1 + d.IntN(3)
@@ -87,6 +86,7 @@ func (s *simulation) startAs(identity string, names []string) {
 	if err != nil {
 		s.Fatal(err)
 	}
+	p.Replica.source = named{p.Replica.source, p}
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel = cancel
 	s.mu.Lock()
@@ -106,20 +106,6 @@ func (p *player) live(ctx context.Context) {
 	ctx, cancel := lease.WithTimeout(context.Background(), p.clock, theLease, context.DeadlineExceeded)
 	defer cancel()
 	_ = p.session.Close(ctx)
-}
-
-// diced is the clock of a machine whose jitter is that of the seed.
-type diced struct {
-	*nodeclock.Clock
-	p *player
-}
-
-func (c diced) Jitter(upTo time.Duration) time.Duration {
-	s := c.p.s
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c.p.jitters++
-	return s.dice("jitter", c.p.number, " ", c.p.jitters).N(max(upTo, 0) + 1)
 }
 
 // crash stops the process for good.
@@ -210,6 +196,7 @@ func (p *player) resize(names []string) {
 // work is the work of a shard.
 func (p *player) work(ctx context.Context, shard string) {
 	s := p.s
+	p.apart("work begins " + shard)
 	term, _ := election.TermFromContext(ctx)
 	r := &reign{player: p, shard: shard, token: term.FencingToken, ctx: ctx, began: s.now(), returned: -1}
 	s.mu.Lock()
@@ -241,6 +228,7 @@ func (p *player) work(ctx context.Context, shard string) {
 		}
 	}
 	<-ctx.Done()
+	p.apart("work ends " + shard)
 	s.note("%v is to stop leading %s: %v", p, shard, context.Cause(ctx))
 	if p.drain > 0 {
 		lease.Sleep(context.Background(), p.clock, p.drain)
@@ -309,25 +297,23 @@ func (s *simulation) faultOf(kind string, d *luck) wire.Fault {
 // send decides what becomes of one request.
 func (p *player) send(c *wire.Call) wire.Fault {
 	s := p.s
-	what := c.Operation + " " + keysIn(c.Body)
+	names := keysIn(c.Body)
 	s.mu.Lock()
-	p.sent[what]++
+	what := c.Operation + " " + p.plain(c.Operation, names)
 	s.figures.requests++
-	d := s.dice("request", p.number, " ", what, " ", p.sent[what])
-	fault, kind := wire.Fault(nil), ""
+	d := p.diceFor(what)
+	kind := ""
 	if !s.healed {
-		if kind = s.choose(d); kind != "" {
-			s.figures.count(kind)
-			s.noteLocked("%v: %s: %s", p, what, kind)
-			fault = s.faultOf(kind, d)
-		}
+		kind = s.choose(d)
 	}
 	s.mu.Unlock()
-	if fault == nil {
-		fault = deliver
-	}
+	fault, apart := s.faultOf(kind, d), d.N(farApart)
 	out, back := p.far/2+d.N(p.far), p.far/2+d.N(p.far)
 	return func(ctx context.Context, c *wire.Call) (*http.Response, error) {
+		if err := wire.Sleep(ctx, apart); err != nil {
+			return nil, err
+		}
+		s.suffers(p, what, kind)
 		if err := p.travel(ctx, out, true); err != nil {
 			return nil, err
 		}
@@ -342,14 +328,26 @@ func (p *player) send(c *wire.Call) wire.Fault {
 	}
 }
 
+// suffers notes a request, and what becomes of it.
+func (s *simulation) suffers(p *player, what, kind string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.requests = append(s.requests, fmt.Sprintf("%d %v: %s", s.now(), p, what))
+	if kind != "" {
+		s.figures.count(kind)
+		s.noteLocked("%v: %s: %s", p, what, kind)
+	}
+}
+
 func deliver(ctx context.Context, c *wire.Call) (*http.Response, error) { return c.Deliver(ctx) }
 
 // travel is a message on its way, which leaves or arrives only while its machine runs.
 func (p *player) travel(ctx context.Context, takes time.Duration, outwards bool) error {
-	if outwards {
+	if outwards && p.stands() {
 		if err := p.clock.AwaitRunning(ctx); err != nil {
 			return err
 		}
+		takes += takes / 1000
 	}
 	p.s.mu.Lock()
 	cut := outwards && p.cutOut || !outwards && p.cutIn
@@ -361,7 +359,22 @@ func (p *player) travel(ctx context.Context, takes time.Duration, outwards bool)
 	if err := wire.Sleep(ctx, takes); err != nil {
 		return err
 	}
+	if p.stands() {
+		// What was held up arrives when the machine runs again, one after the other.
+		if err := p.clock.AwaitRunning(ctx); err != nil {
+			return err
+		}
+		if err := wire.Sleep(ctx, takes/1000); err != nil {
+			return err
+		}
+	}
 	return p.clock.AwaitRunning(ctx)
+}
+
+func (p *player) stands() bool {
+	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
+	return p.standing || p.dead
 }
 
 func (s *simulation) choose(d *luck) string {

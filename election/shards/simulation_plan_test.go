@@ -162,11 +162,11 @@ func (s *simulation) heal() {
 		p.cut(false, false)
 		p.goOn()
 	}
-	for len(s.living()) < 2 {
-		s.startNew(s.plan.after)
-	}
 	for _, p := range s.living() {
 		p.resize(s.plan.after)
+	}
+	for len(s.living()) < 2 {
+		s.startNew(s.plan.after)
 	}
 }
 

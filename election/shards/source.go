@@ -21,6 +21,8 @@ type lock interface {
 type source interface {
 	timing() (lease.Timing, error)
 	identity() string
+	// newID returns an id for a member, which nobody has ever had.
+	newID() (string, error)
 	clock() lease.Clock
 	table() table
 	// lock returns a new handle on the lock of that name. It sends no request. deleted: a release
