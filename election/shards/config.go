@@ -25,8 +25,9 @@ const (
 // Callbacks are the work of the shards. Both are required.
 //
 // A panic in either ends all terms of the replica: the leading contexts are cancelled, the work
-// returns, the locks are released. Then the panic goes on in the goroutine where it began, with its
-// original value, and ends the process. OnStopped is not called any more.
+// returns, or DrainTimeout is over, and the locks are released. Then the panic goes on in the
+// goroutine where it began, with its original value, and ends the process. OnStopped is not called
+// any more.
 type Callbacks struct {
 	// OnStarted is the work of a shard's leader. It runs in its own goroutine, once for each term
 	// and never twice at once for one shard, and must return soon after ctx is done.

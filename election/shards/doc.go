@@ -107,6 +107,6 @@
 //     and fails Check, and does not lead that shard until the work has returned.
 //   - The work of a shard returns by itself: the shard is released, and led again after a pause of
 //     one heartbeat, doubled each time up to a lease.
-//   - A callback panics: all contexts end, the replica waits for all work to return, and all locks
-//     are released. Then the panic goes on.
+//   - A callback panics: all contexts end, the replica waits for all work to return, but no longer
+//     than DrainTimeout, and the locks are released. Then the panic goes on.
 package shards

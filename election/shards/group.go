@@ -50,6 +50,9 @@ const (
 // batch is the most items that one BatchGetItem takes.
 const batch = 100
 
+// longestID is more than any id of a member has, in bytes, and little enough for a lock's name.
+const longestID = 256
+
 // handoverTTL is how long a handover that was not deleted is kept, in a table that deletes by ttl.
 const handoverTTL = 24 * time.Hour
 
@@ -340,7 +343,8 @@ func decodeRoster(item map[string]*dynamodb.AttributeValue) roster {
 	r := roster{members: map[string]member{}, suspects: map[string]string{}}
 	r.changes, _ = numberOf(item[attrChanges])
 	for name, value := range item {
-		if id, ok := strings.CutPrefix(name, attrMember); ok && value.M != nil {
+		// A member without a lock of its own would be there for ever.
+		if id, ok := strings.CutPrefix(name, attrMember); ok && value.M != nil && id != "" && len(id) <= longestID {
 			r.members[id] = decodeMember(value.M)
 		}
 		if id, ok := strings.CutPrefix(name, attrSuspect); ok && value.S != nil {

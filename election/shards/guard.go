@@ -22,6 +22,7 @@ func (r *run) guard(pulse lock) {
 		age, held := r.ageOf(pulse, &sent)
 		if !held || isClosed(lost) {
 			r.lostPulse(pulse)
+			r.awaitWorks()
 			return
 		}
 		r.tellLease(age)
@@ -94,6 +95,20 @@ func (r *run) lostPulse(pulse lock) {
 	}
 	r.replan()
 	nudge(r.nudged)
+}
+
+// awaitWorks looks after work that goes on although the session is over, until it has returned or
+// another guard looks after it.
+func (r *run) awaitWorks() {
+	for lease.Sleep(r.ctx, r.clock, max(r.Heartbeat/4, time.Millisecond)) {
+		r.mu.Lock()
+		over := len(r.draining) == 0 || r.pulse != nil
+		r.mu.Unlock()
+		if over {
+			return
+		}
+		r.sweep()
+	}
 }
 
 // sweep looks at each lock by itself: one may be lost while the session is alive, or a call of Err

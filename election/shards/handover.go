@@ -13,6 +13,9 @@ const (
 	listenPeriod = 25 * time.Millisecond
 	// toldFor is how long a release stays in the handover. By then all that listen have read it.
 	toldFor = 2 * time.Second
+	// mostTold is how many bytes the names of the released shards may have: an item holds 400 KB,
+	// and this one is read often.
+	mostTold = 64 << 10
 )
 
 // herald writes this member's handover whenever that has changed.
@@ -53,11 +56,16 @@ func (r *run) announcement(sequence int64) (id string, h handover, changed bool)
 	now := r.uptime()
 	m.released = slices.DeleteFunc(m.released, func(e release) bool { return now-e.at > toldFor })
 	h = handover{moving: m.under, sequence: sequence}
-	for _, e := range m.released {
+	bytes := 0
+	for _, e := range slices.Backward(m.released) {
+		if bytes += len(e.shard); bytes > mostTold {
+			break // whoever waits for the older ones finds them when it looks at their locks
+		}
 		if !slices.Contains(h.released, e.shard) {
 			h.released = append(h.released, e.shard)
 		}
 	}
+	slices.Sort(h.released)
 	return r.id, h, true
 }
 
@@ -187,7 +195,7 @@ func (r *run) listensTo() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, s := range r.shards {
-		if s.waits() {
+		if s.waits() || s.stage == acquiring {
 			return slices.Sorted(maps.Keys(r.movers))
 		}
 	}

@@ -27,6 +27,7 @@ const (
 	msgLost        = "session lost"
 	msgCannotServe = "cannot join the group"
 	msgOverdue     = "lock lost, work still running"
+	msgPanicked    = "callback panicked"
 	// V(1)
 	msgLeads         = "leading a shard"
 	msgStopped       = "stopped leading a shard"

@@ -21,6 +21,7 @@ import (
 const (
 	doomedVariable = "LEADERKIT_DOOMED"
 	doomedEndpoint = "LEADERKIT_DOOMED_ENDPOINT"
+	doomedStuck    = "LEADERKIT_DOOMED_STUCK" // not empty: the work of shard 0 never returns
 )
 
 // TestDoomed is the process that panics.
@@ -38,7 +39,7 @@ func TestDoomed(t *testing.T) {
 	var both sync.WaitGroup
 	both.Add(2)
 	replica, err := New(Config{
-		Session: session, Group: theGroup, Count: 2,
+		Session: session, Group: theGroup, Count: 2, DrainTimeout: time.Second,
 		Callbacks: Callbacks{
 			OnStarted: func(ctx context.Context, shard string) {
 				both.Done()
@@ -50,6 +51,9 @@ func TestDoomed(t *testing.T) {
 					cancel()
 				}
 				<-ctx.Done()
+				if shard == "0" && os.Getenv(doomedStuck) != "" {
+					select {}
+				}
 				os.Stdout.WriteString("the work of " + shard + " returns\n")
 			},
 			OnStopped: func(shard string) {
@@ -89,6 +93,25 @@ func TestAPanicReleasesAllShardsAndGoesOn(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A work that does not return must not hide the panic of another for ever.
+func TestAPanicGoesOnThoughAWorkDoesNotReturn(t *testing.T) {
+	server := dynamotest.NewServer()
+	defer server.Close()
+	if err := lockclient.EnsureTable(t.Context(), server.Client(), theTable, lockclient.WithoutTTL()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	doomed := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestDoomed$")
+	doomed.Env = append(os.Environ(), doomedVariable+"=OnStarted", doomedEndpoint+"="+server.URL, doomedStuck+"=yes")
+	if said, err := doomed.CombinedOutput(); err == nil || !strings.Contains(string(said), "panic: boom") {
+		t.Errorf("it ended with %v and said\n%s", err, said)
+	}
+	if item := peek(t, server.Client(), theGroup+"/1"); !item.Released {
+		t.Error("the lock of 1, whose work has panicked, is still held")
 	}
 }
 

@@ -60,15 +60,15 @@ type run struct {
 
 	// What follows is guarded by Replica.mu.
 	state    state
-	err      error         // what Run returns
-	id       string        // this member's; "": it has not joined
-	pulse    lock          // the lock that it holds as long as it lives; nil: none
-	joined   time.Duration // when it had that lock
-	answered bool          // the store has answered, ever
-	roster   roster        // as it was read last
-	buried   map[string]bool
-	view     *view // the assignment; nil: not known yet
-	before   *view // the view before it, by which replicas may still lead
+	err      error                    // what Run returns
+	id       string                   // this member's; "": it has not joined
+	pulse    lock                     // the lock that it holds as long as it lives; nil: none
+	joined   time.Duration            // when it had that lock
+	answered bool                     // the store has answered, ever
+	roster   roster                   // as it was read last
+	buried   map[string]time.Duration // members that count as dead although they are listed, and since when
+	view     *view                    // the assignment; nil: not known yet
+	before   *view                    // the view before it, by which replicas may still lead
 
 	shards    map[string]*shard // all that are not elsewhere
 	ready     []*shard          // to be acquired at once
@@ -120,7 +120,7 @@ func (r *Replica) start(ctx context.Context) (*run, error) {
 		kicked: make(chan struct{}, 1), nudged: make(chan struct{}, 1), called: make(chan struct{}, 1), alerted: make(chan struct{}, 1), gone: make(chan struct{}, 1),
 		done: make(chan struct{}), crashed: make(chan struct{}), safe: make(chan struct{}),
 		movers: map[string]bool{}, heard: map[string]map[string]bool{},
-		buried: map[string]bool{}, shards: map[string]*shard{}, draining: map[*shard]bool{},
+		buried: map[string]time.Duration{}, shards: map[string]*shard{}, draining: map[*shard]bool{},
 	}
 	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	r.current, r.contact = n, lease.Now(r.clock)
@@ -192,7 +192,9 @@ func (r *run) leave(err error) {
 		r.moves.hasty = r.uptime()
 	}
 	r.replan()
-	nudge(r.nudged)
+	if len(r.shards) > 0 { // else the steward has nothing to do but to leave, and is told so
+		nudge(r.nudged)
+	}
 	nudge(r.kicked)
 }
 
@@ -202,8 +204,7 @@ func (r *run) decide() (acts []func(), pause time.Duration, over bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.uptime()
-	if r.state == leaving && len(r.shards) == 0 {
-		nudge(r.nudged)
+	if r.state == leaving && (len(r.shards) == 0 || r.isCrashed() && r.areAbandoned()) {
 		return nil, 0, true
 	}
 	for len(r.dues) > 0 && r.dues[0].at <= now {
@@ -229,6 +230,17 @@ func (r *run) decide() (acts []func(), pause time.Duration, over bool) {
 		pause = min(pause, r.dues[0].at-now)
 	}
 	return acts, pause, false
+}
+
+// areAbandoned is whether nothing is left but works whose time to return is over. A process that
+// dies does not wait for them. Called with mu held.
+func (r *run) areAbandoned() bool {
+	for _, s := range r.shards {
+		if s.stage != draining || !s.term.left {
+			return false
+		}
+	}
+	return true
 }
 
 // drains has the locks run out whose work takes too long to return, and says when to look again.
@@ -334,7 +346,7 @@ func (r *run) notice() time.Duration {
 // hasPeers is whether there is another member that may take shards over.
 func (r *run) hasPeers() bool {
 	for id, m := range r.roster.members {
-		if id != r.id && !m.leaving && !r.buried[id] {
+		if _, dead := r.buried[id]; id != r.id && !m.leaving && !dead {
 			return true
 		}
 	}
@@ -344,8 +356,11 @@ func (r *run) hasPeers() bool {
 // crash begins the end of a Run in which something of the user's has panicked. It is called from
 // the goroutine that panicked, which then waits for safe.
 func (r *run) crash(what string, value any) {
-	r.crashOnce.Do(func() { close(r.crashed) })
 	cause := &panicError{what, value}
+	r.crashOnce.Do(func() {
+		close(r.crashed)
+		r.alert(cause, msgPanicked)
+	})
 	r.leave(cause)
 	r.mu.Lock()
 	defer r.mu.Unlock()

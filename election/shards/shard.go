@@ -110,7 +110,8 @@ func (r *run) want(name string) {
 	s := &shard{name: name, mine: true, since: r.uptime()}
 	r.shards[name] = s
 	former := r.before.owner(name)
-	if _, lives := r.roster.members[former]; lives && !r.buried[former] && former != r.id {
+	_, listed := r.roster.members[former]
+	if _, dead := r.buried[former]; listed && !dead && former != r.id {
 		return
 	}
 	s.eager = former != "" && former != r.id

@@ -4,7 +4,6 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"os"
 	"slices"
@@ -115,7 +114,10 @@ type simulation struct {
 	open      []*reign            // whose work has not returned, or whose context is not done
 	tokens    map[string]int64
 	log       []string
-	violation string // the first
+	requests  []string          // all of them, in order
+	trace     []string          // requests and log at the end of the run proper
+	sessions  map[string]string // the names of sessions, by their uuids
+	violation string            // the first
 	figures   figures
 }
 
@@ -138,18 +140,20 @@ type event struct {
 
 func simulate(t *testing.T, seed uint64) (s *simulation) {
 	t.Helper()
+	defer collectNoGarbage()()
 	synctest.Test(t, func(t *testing.T) {
 		s = newSimulation(t, seed)
 		uuid.SetRand(&serial{random: s.dice("uuids")})
 		defer uuid.SetRand(nil)
 		s.run()
+		s.trace = slices.Concat(s.requests, s.log)
 		s.end()
 	})
 	return s
 }
 
 func newSimulation(t *testing.T, seed uint64) *simulation {
-	s := &simulation{T: t, seed: seed, start: time.Now(), reigns: map[string][]*reign{}, tokens: map[string]int64{}}
+	s := &simulation{T: t, seed: seed, start: time.Now(), reigns: map[string][]*reign{}, tokens: map[string]int64{}, sessions: map[string]string{}}
 	s.plan = drawPlan(s.dice("plan"))
 	s.server = dynamotest.Transport(dynamotest.New())
 	admin := wire.NewClient(s.server)
@@ -347,32 +351,4 @@ func (f *figures) mustBeHard(t *testing.T) {
 	if f.moves == 0 {
 		t.Error("nothing has moved while nothing went wrong")
 	}
-}
-
-// dice are the random numbers of one decision. Each decision has its own, so that who comes first
-// changes nobody's luck.
-func (s *simulation) dice(decision ...any) *luck {
-	return &luck{rand.New(rand.NewPCG(s.seed, hashOf(fmt.Sprint(decision...))))}
-}
-
-// luck is dice with durations.
-type luck struct{ *rand.Rand }
-
-func (l *luck) N(d time.Duration) time.Duration { return time.Duration(l.Int64N(int64(d))) }
-
-func (l *luck) oneIn(n int) bool { return l.IntN(n) == 0 }
-
-// serial makes the names of sessions and members those of the seed.
-type serial struct {
-	mu     sync.Mutex
-	random *luck
-}
-
-func (s *serial) Read(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for i := range p {
-		p[i] = byte(s.random.Uint32())
-	}
-	return len(p), nil
 }

@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"math/rand/v2"
 	"slices"
 	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/leaderkit/leaderkit/lockclient/lease"
 )
@@ -65,31 +62,33 @@ func (r *run) cycle(h *household) (pause time.Duration, err error) {
 			return 0, err
 		}
 	}
-	if err := r.writeEntry(h, state == leaving); err != nil {
-		return 0, err
+	unwritten := r.writeEntry(h, state == leaving)
+	if unwritten != nil && h.written == (member{}) {
+		return 0, unwritten
 	}
+	// A member whose entry can't be changed still has to know who is there.
 	if err := r.readRoster(h); err != nil {
-		return 0, err
+		return 0, errors.Join(unwritten, err)
 	}
 	r.watchOthers(h)
 	r.review()
 	if err := r.look(); err != nil {
-		return 0, err
+		return 0, errors.Join(unwritten, err)
 	}
-	return r.nextRead(h), nil
+	return r.nextRead(h), unwritten
 }
 
 // join takes the lock that this member holds as long as it lives, under a new id.
 func (r *run) join(h *household) error {
 	if h.candidate == nil {
-		id, err := uuid.NewRandom()
+		id, err := r.source.newID()
 		if err != nil {
 			return err
 		}
 		if h.written != (member{}) {
 			h.earlier = h.id
 		}
-		h.id, h.written = id.String(), member{}
+		h.id, h.written = id, member{}
 		h.candidate = r.source.lock(r.group.memberLock(h.id), true)
 	}
 	ctx, cancel := lease.WithTimeout(r.ctx, r.clock, r.renewDeadline, errNoAnswer)
@@ -174,11 +173,7 @@ func (r *run) readRoster(h *household) error {
 		}
 	}
 	r.roster = roster
-	for id := range r.buried {
-		if _, there := roster.members[id]; !there {
-			delete(r.buried, id)
-		}
-	}
+	r.exhume(h)
 	// It serves a heartbeat after it has joined. So replicas that join together see each other
 	// before they lead anything.
 	if r.state == joining && r.uptime()-r.joined >= r.Heartbeat {
@@ -186,6 +181,23 @@ func (r *run) readRoster(h *household) error {
 	}
 	nudge(r.kicked)
 	return nil
+}
+
+// exhume ends that members count as dead which are not listed any more. A member that is still
+// listed two leases later either lives, and has written its entry again, or could not be removed:
+// it is watched anew. Called with mu held.
+func (r *run) exhume(h *household) {
+	for id, since := range r.buried {
+		_, listed := r.roster.members[id]
+		if listed && r.uptime()-since < 2*r.Lease {
+			continue
+		}
+		delete(r.buried, id)
+		if end := h.watches[id]; end != nil {
+			end()
+			delete(h.watches, id)
+		}
+	}
 }
 
 // deleted takes in that this member's entry was deleted: it is written again. If that happens
@@ -203,15 +215,17 @@ func (r *run) deleted(h *household) {
 	nudge(r.nudged)
 }
 
-// watchOthers begins and ends watches.
+// watchOthers begins and ends watches. That of a member that has died goes on until the member is
+// removed from the group's item.
 func (r *run) watchOthers(h *household) {
 	r.mu.Lock()
-	roster := r.roster
-	living := slices.DeleteFunc(slices.Collect(maps.Keys(roster.members)), func(id string) bool { return r.buried[id] })
+	roster, buried := r.roster, maps.Clone(r.buried)
 	r.mu.Unlock()
+	isBuried := func(id string) bool { _, dead := buried[id]; return dead }
+	living := slices.DeleteFunc(slices.Collect(maps.Keys(roster.members)), isBuried)
 	watched := watched(living, h.id, func(id string) bool { _, suspected := roster.suspects[id]; return suspected })
 	for id, end := range h.watches {
-		if !slices.Contains(watched, id) {
+		if !slices.Contains(watched, id) && !isBuried(id) {
 			end()
 			delete(h.watches, id)
 		}
@@ -220,8 +234,8 @@ func (r *run) watchOthers(h *household) {
 		if h.watches[id] == nil {
 			ctx, cancel := context.WithCancel(r.ctx)
 			h.watches[id] = cancel
-			period := roster.members[id].period
-			r.helpers.Go(func() { r.watch(ctx, id, period) })
+			m := roster.members[id]
+			r.helpers.Go(func() { r.watch(ctx, id, m) })
 		}
 	}
 }
@@ -300,7 +314,10 @@ func (r *run) look() error {
 		}
 		r.mu.Unlock()
 	}
-	rand.Shuffle(len(held), func(i, j int) { held[i], held[j] = held[j], held[i] })
+	for i := len(held) - 1; i > 0; i-- { // shuffled, so that none is left out for long
+		j := int(lease.Jitter(r.clock, time.Duration(i)))
+		held[i], held[j] = held[j], held[i]
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, name := range held[:min(len(held), stubborn)] {
@@ -320,8 +337,8 @@ func (r *run) lookAround(others []string) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for id, h := range handovers {
-		r.hear(id, h)
+	for _, id := range slices.Sorted(maps.Keys(handovers)) {
+		r.hear(id, handovers[id])
 	}
 	if len(r.movers) > 0 {
 		nudge(r.alerted)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/leaderkit/leaderkit/lockclient/lease"
 )
@@ -80,10 +81,10 @@ func keyOf(plan string, members map[string]member) string {
 
 // participants are the members that an assignment is computed for: those that have the same plan
 // and are not dead. Members that leave have no part any more, but still lead what they had.
-func participants(members map[string]member, plan string, dead map[string]bool, withLeaving bool) map[string]member {
+func participants(members map[string]member, plan string, dead map[string]time.Duration, withLeaving bool) map[string]member {
 	part := map[string]member{}
 	for id, m := range members {
-		if m.plan == plan && !dead[id] && (withLeaving || !m.leaving) {
+		if _, isDead := dead[id]; m.plan == plan && !isDead && (withLeaving || !m.leaving) {
 			part[id] = m
 		}
 	}

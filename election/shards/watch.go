@@ -11,10 +11,10 @@ import (
 // watch waits for the lock that another member holds while it runs. The replica that gets it knows
 // that the member's session is over, and removes the member from the group. Others that watch see
 // that the lock has another holder.
-func (r *run) watch(ctx context.Context, id string, period time.Duration) {
+func (r *run) watch(ctx context.Context, id string, m member) {
 	l := r.source.lock(r.group.memberLock(id), true)
-	w := watch{r: r, id: id, lock: l, late: period + period/2}
-	if period == 0 {
+	w := watch{r: r, id: id, identity: m.identity, lock: l, late: m.period + m.period/2}
+	if m.period == 0 {
 		w.late = r.Lease / 2
 	}
 	for ctx.Err() == nil {
@@ -36,15 +36,16 @@ func (r *run) watch(ctx context.Context, id string, period time.Duration) {
 
 // watch is what is known of one member.
 type watch struct {
-	r      *run
-	id     string
-	lock   lock
-	late   time.Duration // a heartbeat that takes longer is suspicious
-	token  int64         // of the member's tenure; 0: not known yet
-	said   bool          // that it is suspected
-	dead   bool          // this replica has got its lock
-	unsure bool          // an attempt had no answer
-	failed int           // attempts in a row
+	r        *run
+	id       string
+	identity string // of the member's session; "": not known
+	lock     lock
+	late     time.Duration // a heartbeat that takes longer is suspicious
+	token    int64         // of the member's tenure; 0: not known yet
+	said     bool          // that it is suspected
+	dead     bool          // this replica has got its lock
+	unsure   bool          // an attempt had no answer
+	failed   int           // attempts in a row
 }
 
 // poll looks at the member's lock once. over: the member is dead.
@@ -63,7 +64,7 @@ func (w *watch) poll(ctx context.Context) (pause time.Duration, over bool) {
 	case errors.As(err, &refusal):
 		w.failed = 0
 		owner, token := refusal.HeldBy()
-		if owner == "" || w.token != 0 && token != w.token {
+		if owner == "" || w.token != 0 && token != w.token || w.identity != "" && owner != w.identity {
 			r.bury(w.id)
 			w.remove(ctx, r.Heartbeat) // unless the replica that got the lock did
 			return 0, true
@@ -123,7 +124,7 @@ func (r *run) bury(id string) {
 	r.mu.Lock()
 	_, listed := r.roster.members[id]
 	if listed {
-		r.buried[id] = true
+		r.buried[id] = r.uptime()
 		r.log(0, msgDead, "member", id, "of", r.roster.members[id].identity)
 	}
 	r.mu.Unlock()
