@@ -15,9 +15,10 @@ import (
 	"github.com/leaderkit/leaderkit/test/wire"
 )
 
-// aboutGroup is whether a request writes the group's item, and removes an entry or sets one.
-func aboutGroup(c *wire.Call, does string) bool {
-	return c.Operation == "UpdateItem" && keysIn(c.Body) == groupPrefix+theGroup && strings.HasPrefix(c.UpdateExpression(), does)
+// aboutEntry is whether a request writes the group's item, and does that, SET or REMOVE, to a
+// member's entry.
+func aboutEntry(c *wire.Call, does string) bool {
+	return c.Operation == "UpdateItem" && keysIn(c.Body) == groupPrefix+theGroup && strings.HasPrefix(c.UpdateExpression(), does+" "+attrMember)
 }
 
 // In a group of eight, four know of a death only by the group's item.
@@ -30,10 +31,12 @@ func TestADeadMemberIsRemovedThoughSomeRequestsFail(t *testing.T) {
 		}
 		w.balanced(time.Minute, slices.Repeat([]int{shards / replicas}, replicas)...)
 		w.pass(theLease)
+		failing, failed := true, 0
 		for _, n := range w.nodes[1:] {
-			failed := 0
 			n.wire.SetHook(func(c *wire.Call) wire.Fault {
-				if failed < 3 && aboutGroup(c, "REMOVE #m") {
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				if failing && aboutEntry(c, "REMOVE") {
 					failed++
 					return wire.InternalError()
 				}
@@ -41,7 +44,14 @@ func TestADeadMemberIsRemovedThoughSomeRequestsFail(t *testing.T) {
 			})
 		}
 		w.nodes[0].crash()
-		w.allLed(2*theLease, shards)
+		w.pass(theLease + theLease/2)
+		w.mu.Lock()
+		failing = false
+		w.mu.Unlock()
+		w.allLed(theLease/2, shards)
+		if failed == 0 {
+			t.Error("nobody has tried to remove it")
+		}
 	})
 }
 
@@ -83,10 +93,10 @@ func TestTheCheckFailsAlsoWhileTheStoreIsUnreachable(t *testing.T) {
 	})
 }
 
-func TestAReplicaWhoseEntryCannotBeChangedSeesWhoDies(t *testing.T) {
+func TestAReplicaWhoseEntryCannotBeChangedSeesWhoDiesAndWhoJoins(t *testing.T) {
 	virtually(t, func(w *world) {
 		w.node("a", limited(12, 6)).run().wire.SetHook(func(c *wire.Call) wire.Fault {
-			if aboutGroup(c, "SET #m") && c.ConditionExpression() != "" {
+			if aboutEntry(c, "SET") && c.ConditionExpression() != "" {
 				return wire.Throttle()
 			}
 			return nil
@@ -98,6 +108,8 @@ func TestAReplicaWhoseEntryCannotBeChangedSeesWhoDies(t *testing.T) {
 		w.nodes[1].crash()
 		w.allLed(2*theLease, 12)
 		w.balanced(theLease, 6, 6)
+		w.node("d", limited(12, 6)).run()
+		w.balanced(time.Minute, 4, 4, 4)
 	})
 }
 
@@ -109,7 +121,7 @@ func TestRubbishInTheGroupsItemDisturbsNobody(t *testing.T) {
 			return &dynamodb.AttributeValue{M: value}
 		}
 		for name, value := range map[string]*dynamodb.AttributeValue{
-			attrMember + strings.Repeat("x", 3000): entry(map[string]*dynamodb.AttributeValue{}),
+			attrMember + strings.Repeat("x", 3000): entry(map[string]*dynamodb.AttributeValue{attrPlan: text(w.nodes[0].plan)}),
 			attrMember:                             entry(map[string]*dynamodb.AttributeValue{}),
 			attrMember + "nobody":                  entry(map[string]*dynamodb.AttributeValue{attrPlan: text(w.nodes[0].plan), attrWeight: text("heavy")}),
 			attrMember + "somebody":                entry(map[string]*dynamodb.AttributeValue{attrPlan: text(w.nodes[0].plan), attrWeight: number(-7), attrPeriod: number(1 << 60)}),
