@@ -85,6 +85,8 @@
 //     nothing changes. See "Fencing tokens".
 //   - The process crashed: waiters see that the version stays unchanged for the recorded lease.
 //     They take over, on condition that it is still unchanged.
+//   - A process lost its session: waiters are told of each later release at once. The process marks
+//     the session as over when each of its locks was released or acquired anew.
 //   - The table is missing, access is denied, or the key has another name: GetLock, TryLock and
 //     WaitForLock return at once with an error that says what to do. A holder retries until its
 //     window closes, because a permission may come back.

@@ -23,9 +23,11 @@ type epoch struct {
 
 	announcement jointCall // the write that announces, for all who announce at once
 
-	mu      sync.Mutex // guards what follows; never held across a request or another mutex
-	over    bool       // the keeper's tenure has ended
-	members *member    // a ring; nil: none
+	// mu guards what follows. It is never held across a request. Of other mutexes only the
+	// session's and the line's are taken under it.
+	mu      sync.Mutex
+	over    bool    // the keeper's tenure has ended
+	members *member // a ring; nil: none
 	count   int
 	owing   map[*driver]struct{}
 	freeing bool // the goroutine that frees what is owed runs
@@ -106,11 +108,15 @@ func (e *epoch) held() int {
 func (e *epoch) ended(why error) {
 	e.mu.Lock()
 	e.over, e.owing = true, nil
+	e.lose(why)
 	e.mu.Unlock()
 	for _, m := range e.all() {
 		m.end(memberError(m.d.name, why))
 	}
 	e.session.noteEnded(e.name)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.markIfUnused()
 }
 
 // renewed tells the observers of the members of a heartbeat.
@@ -160,7 +166,7 @@ func (e *epoch) freeOwed() {
 	}
 	// In an order that a simulation can repeat.
 	slices.SortFunc(owing, func(a, b *driver) int { return strings.Compare(a.requests.name, b.requests.name) })
-	go func() {
+	e.session.start(func() {
 		for _, d := range owing {
 			if d.settle(e) {
 				e.mu.Lock()
@@ -171,5 +177,5 @@ func (e *epoch) freeOwed() {
 		e.mu.Lock()
 		e.freeing = false
 		e.mu.Unlock()
-	}()
+	})
 }

@@ -19,7 +19,9 @@ type member struct {
 	over    atomic.Bool
 	stopped atomic.Pointer[stopping] // by StopHeartbeat; nil: not stopped
 
-	next, previous *member // in the epoch's ring, guarded by its mu
+	// Guarded by the epoch's mu:
+	next, previous *member // in its ring
+	unreleased     bool    // it has ended with its session, and was not given up or acquired anew since
 
 	// Guarded by the driver's mu:
 	why       error         // why it ended; nil: given up
@@ -56,6 +58,7 @@ func (m *member) age() (time.Duration, bool) {
 	age, held := m.e.keeper.age()
 	if !held {
 		_, why := m.e.keeper.holds()
+		m.e.outlasts(m)
 		m.end(memberError(m.d.name, why))
 		return 0, false
 	}

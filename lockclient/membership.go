@@ -54,18 +54,20 @@ func (d *driver) wonMember(token int64) (held bool, refused, err error) {
 	m := &member{d: d, e: d.joining, token: token}
 	d.following = nil
 	admitted := m.e.admit(m)
-	var announcer *member
+	var was *member
+	announced := false // its release, which was lost
 	if admitted {
-		if was := d.member.Swap(m); was != nil && was.announced {
-			announcer, was.announced = was, false
+		if was = d.member.Swap(m); was != nil {
+			announced, was.announced = was.announced, false
 		}
 	} else {
 		d.ledger.ended(token)
 	}
 	d.mu.Unlock()
-	if announcer != nil {
-		announcer.e.withdraw() // its release was lost, and the lock was acquired anew
+	if announced {
+		was.e.withdraw()
 	}
+	was.left()
 	if admitted {
 		if _, admitted = m.age(); admitted {
 			d.log.V(0).Info("tenure begins", "owner", d.identity, "fencingToken", token, "session", m.e.name)
@@ -73,6 +75,7 @@ func (d *driver) wonMember(token int64) (held bool, refused, err error) {
 		}
 	}
 	d.freeUnanswered()
+	m.left() // its caller was not told of it
 	return false, nil, fmt.Errorf("%w: lock %q was won, but its session %q had ended", ErrLeaseExpired, d.name, m.e.name)
 }
 

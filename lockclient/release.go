@@ -9,6 +9,7 @@ import (
 
 // removeLock is RemoveLockWithContext and, with an heir, ReleaseTo.
 func (d *driver) removeLock(ctx context.Context, heir string) error {
+	was := d.member.Load()
 	d.giveUp() // before any request, and even if they fail
 	d.removal.announce()
 	d.mu.Lock()
@@ -17,12 +18,14 @@ func (d *driver) removeLock(ctx context.Context, heir string) error {
 	if interrupt != nil {
 		interrupt(ErrInterrupted)
 	}
+	defer was.left()      // also where the release fails
 	defer d.oweIfUnsure() // also where the turn never comes
 	if !d.turn.take(ctx) {
 		return contextError(ctx)
 	}
 	defer d.turn.pass()
-	if k := d.giveUp(); k != nil { // an attempt may have won until now
+	defer d.member.Load().left() // the present one: an attempt may have won until now
+	if k := d.giveUp(); k != nil {
 		k.drain(ctx)
 	}
 	for failures := 1; ; failures++ {
@@ -80,6 +83,9 @@ func (d *driver) release(ctx context.Context, heir string) error {
 		return d.requests.failure("release", err)
 	}
 	if news {
+		if m := d.member.Load(); m != nil && m.token == own.token {
+			m.left()
+		}
 		d.letGo(own.token)
 	}
 	d.log.V(1).Info("released", "fencingToken", own.token, "wasOurs", err == nil)

@@ -58,6 +58,13 @@ import (
 // fewer: about two requests for each that is carried out, and 20 a second. A heartbeat that
 // is being repeated goes before all acquires of its session.
 //
+// A process that has lost its session does not mark it at once. It believes in no member any more,
+// but the work of some may still have to stop, and has the rest of the lease for that. Each release
+// from then on is told to the waiters by a write to the session's item, which frees nothing else.
+// The process marks the session when each member was given up by RemoveLock or acquired anew.
+// Failed writes are repeated for a lease. If none succeeds, waiters take the locks when the lease
+// is over.
+//
 // Clients without a Session wait for members by the same rules, so that a fleet may mix
 // both. Java's client, dynamolock and older versions of this one never take a member: its
 // record has the longest lease there is. They get it when it is released. The end of a

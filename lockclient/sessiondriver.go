@@ -39,6 +39,8 @@ type sessionDriver struct {
 	latest *epoch     // the one that is open, or the last one; nil before the first
 	former endedNames
 	closed bool
+	busy   int           // goroutines of the session's own
+	idle   chan struct{} // closed when there are none; nil: nobody waits for that
 }
 
 // mostEndedNames is how many of its own ended sessions a process remembers. Locks that an
@@ -169,6 +171,7 @@ func (d *sessionDriver) openNew(ctx context.Context) error {
 	e := &epoch{name: item.name, session: d, item: item, changes: item.requests.changes, telling: telling{counted: d.clock.Monotonic()}}
 	e.announcement.clock = d.clock
 	item.epoch = e
+	e.wake.call, e.wake.every = func(lease.Instant) { d.start(e.tell) }, max(d.Heartbeat/4, 5*time.Millisecond)
 	held, refused, err := item.acquire(ctx, &bid{eager: true})
 	switch {
 	case err != nil:
@@ -215,7 +218,43 @@ func (d *sessionDriver) close(ctx context.Context) error {
 	if e == nil {
 		return nil
 	}
+	defer d.await(ctx)
 	return e.item.removeLock(ctx, "") // which ends the belief in all members before it sends anything
+}
+
+// start runs do in a goroutine of the session's own, which sends requests in nobody's name and
+// ends by itself. Close waits for it.
+func (d *sessionDriver) start(do func()) {
+	d.mu.Lock()
+	d.busy++
+	d.mu.Unlock()
+	go func() {
+		do()
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if d.busy--; d.busy == 0 && d.idle != nil {
+			close(d.idle)
+			d.idle = nil
+		}
+	}()
+}
+
+// await waits until none of these goroutines is left, or ctx is done.
+func (d *sessionDriver) await(ctx context.Context) {
+	d.mu.Lock()
+	if d.busy == 0 {
+		d.mu.Unlock()
+		return
+	}
+	if d.idle == nil {
+		d.idle = make(chan struct{})
+	}
+	idle := d.idle
+	d.mu.Unlock()
+	select {
+	case <-idle:
+	case <-ctx.Done():
+	}
 }
 
 // hasEnded reports whether a session of that name was ours and has ended: no lock of this process

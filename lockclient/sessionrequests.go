@@ -61,6 +61,21 @@ func (s *requests) mark(ctx context.Context, watched *version, wall time.Time) e
 	return s.update(ctx, e, values)
 }
 
+// markOwn marks a session of ours as over, if its item still is the tenure with that token, or is
+// gone. Its name is never used again, so that this is right however late it arrives.
+func (s *requests) markOwn(ctx context.Context, token int64, wall time.Time) error {
+	number, err := newVersion()
+	if err != nil {
+		return err
+	}
+	e := s.shape().mark()
+	e.condition = "attribute_not_exists(" + e.name(s.partitionKey) + ") OR (" + ours(e) + ")"
+	values := e.bind(4)
+	values[bindOwner], values[bindToken] = text(s.identity), integer(token)
+	values[bindVersion], values[bindTTL] = text(number), integer(wall.Add(sessionTTL).Unix())
+	return s.update(ctx, e, values)
+}
+
 // tell is what tells waiters, between two heartbeats, that locks were let go. It leaves the
 // version as it is: the lease is not renewed.
 func (s shape) tell(last bool) *expression {

@@ -3,11 +3,14 @@ package lockclient
 import (
 	"context"
 	"time"
+
+	"github.com/leaderkit/leaderkit/lockclient/lease"
 )
 
 // telling is what a session tells those who wait for its locks, beside that it lives: how many
 // locks were let go, and that more will be soon. Heartbeats tell it. Where waiters look closely,
-// because a release was announced, a write of its own tells it at once. Guarded by the epoch's mu.
+// because a release was announced, a write of its own tells it at once. The same is done after a
+// loss, when no heartbeat follows. Guarded by the epoch's mu.
 type telling struct {
 	counted    time.Duration // when changes rose last, on the monotonic clock
 	announced  int           // members whose release was announced and has not come
@@ -18,6 +21,14 @@ type telling struct {
 	saysSo     bool          // the item says that a release was announced, as far as is known,
 	saidAt     time.Duration // and has said so since then, on the monotonic clock
 	ends       int           // how many writes that end an announcement have left
+
+	loss       error // why the session was lost; nil: it was not
+	unreleased int   // members that ended with it, and whose work may go on
+	refused    bool  // nothing can be told on the item any more: it was marked, or is gone
+	marked     bool  // this process has marked it as over, or has tried to for long enough
+	failures   int   // in a row
+	tryUntil   time.Duration
+	wake       wakeup // of the next try
 }
 
 // announces notes that the release of a member was announced.
@@ -84,9 +95,58 @@ func (e *epoch) letGo(announced bool) {
 	e.counted = e.session.clock.Monotonic()
 	if announced {
 		e.announced--
+	}
+	if e.loss != nil || announced && !e.over {
 		e.tellSoon()
 	}
 	e.mu.Unlock()
+}
+
+// lose notes that the session was lost. Its members are still in the ring. Called with mu held.
+func (e *epoch) lose(why error) {
+	e.loss = why
+	for i, m := 0, e.members; i < e.count; i, m = i+1, m.next {
+		if !m.unreleased {
+			m.unreleased = true
+			e.unreleased++
+		}
+	}
+}
+
+// outlasts counts a member that notices the loss before the session has noted it.
+func (e *epoch) outlasts(m *member) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if m.next != nil && !m.unreleased {
+		m.unreleased = true
+		e.unreleased++
+	}
+}
+
+// left notes that the caller has given up the member, or has acquired the lock anew. It does
+// nothing for nil.
+func (m *member) left() {
+	if m == nil {
+		return
+	}
+	e := m.e
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !m.unreleased {
+		return
+	}
+	m.unreleased = false
+	e.unreleased--
+	e.markIfUnused()
+}
+
+// markIfUnused has a lost session marked as over when no work of a member can be
+// running. An earlier mark would free members whose work still has to stop. That work has the rest
+// of the lease. Called with mu held.
+func (e *epoch) markIfUnused() {
+	if e.loss != nil && e.unreleased == 0 {
+		e.tellSoon()
+	}
 }
 
 // lastCounted is when a member was let go last, on the monotonic clock.
@@ -111,44 +171,91 @@ func (t *telling) expectsMore() bool { return t.announced > 0 || t.closing }
 
 // tellSoon has one goroutine tell, however many ask for it. Called with mu held.
 func (e *epoch) tellSoon() {
-	if e.underWay {
+	switch {
+	case e.underWay:
 		e.again = true
-		return
+	case !e.marked:
+		e.underWay, e.failures, e.tryUntil = true, 0, e.item.clock.Monotonic()+e.item.Lease
+		e.session.start(e.tell)
 	}
-	e.underWay = true
-	go e.tell()
 }
 
-// tell tells until nothing is left to be told. What fails, the next heartbeat tells.
+// tell tells until nothing is left to be told, or a pause is due.
 func (e *epoch) tell() {
 	for again := true; again; {
 		e.mu.Lock()
 		e.again = false
-		last := !e.expectsMore()
-		if last {
-			e.saysSo = false
-			e.ends++
-		}
+		lost := e.loss != nil
 		e.mu.Unlock()
-		err := e.tellOnce(last)
-		e.mu.Lock()
-		ended := err == nil && last
-		overtaken := ended && e.expectsMore() // announced meanwhile, maybe before this write
-		e.announcing = e.announcing && (!ended || overtaken)
-		again = e.again && err == nil && !e.over
-		e.underWay = again
-		e.mu.Unlock()
-		if overtaken {
-			_ = e.keeper.announce(context.Background()) // it only speeds things up
+		if lost {
+			e.tellAfterLoss()
+			return
 		}
+		again = e.tellChanges()
 	}
 }
 
-// tellOnce writes changes to the session's item, and ends the announcement if nothing more is
-// expected.
-func (e *epoch) tellOnce(last bool) error {
-	_, err := ask(context.Background(), e.item, 0, func(ctx context.Context) (struct{}, error) {
-		return struct{}{}, e.item.requests.tell(ctx, e.keeper.fencingToken(), last)
-	})
+// tellChanges tells of changes, and ends the announcement if nothing more is expected. What
+// fails, the next heartbeat tells. It reports whether tell should go on.
+func (e *epoch) tellChanges() (again bool) {
+	e.mu.Lock()
+	last := !e.expectsMore()
+	if last {
+		e.saysSo = false
+		e.ends++
+	}
+	e.mu.Unlock()
+	err := e.send(func(ctx context.Context) error { return e.item.requests.tell(ctx, e.keeper.fencingToken(), last) })
+	e.mu.Lock()
+	ended := err == nil && last
+	overtaken := ended && e.expectsMore() // announced meanwhile, maybe before this write
+	e.announcing = e.announcing && (!ended || overtaken)
+	again = e.again && (err == nil && !e.over || e.loss != nil)
+	e.underWay = again
+	e.mu.Unlock()
+	if overtaken {
+		_ = e.keeper.announce(context.Background()) // it only speeds things up
+	}
+	return again
+}
+
+// tellAfterLoss tells of changes on the item of a session that was lost, which leaves its version
+// as it is and frees nothing. When each member was given up or acquired anew, it marks the item
+// as over instead. Failures are repeated for a lease. By then waiters have marked it themselves.
+func (e *epoch) tellAfterLoss() {
+	e.mu.Lock()
+	mark, token := e.unreleased == 0, e.keeper.fencingToken()
+	tell := !mark && !e.refused
+	e.mu.Unlock()
+	var err error
+	switch {
+	case mark:
+		err = e.send(func(ctx context.Context) error { return e.item.requests.markOwn(ctx, token, e.item.clock.Wall()) })
+	case tell:
+		err = e.send(func(ctx context.Context) error { return e.item.requests.tell(ctx, token, true) })
+	}
+	_, refused := conditionFailed(err)
+	answered := err == nil || refused || isPermanent(e.item.requests.failure("end the session of", err))
+	now := lease.Now(e.item.clock)
+	pause := closePoll // what is let go meanwhile is told together
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.refused = e.refused || refused
+	if e.failures++; answered {
+		e.failures = 0
+	} else {
+		pause = e.item.pauseAfter(e.failures, err, e.item.Heartbeat)
+	}
+	gaveUp := !answered && now.Mono+pause >= e.tryUntil
+	e.marked = e.marked || mark && (answered || gaveUp)
+	e.underWay = !e.marked && (e.again || !answered && !gaveUp)
+	if e.underWay {
+		e.item.line.set(&e.wake, now.Mono+pause, now)
+	}
+}
+
+// send sends one request about the session's item.
+func (e *epoch) send(request func(context.Context) error) error {
+	_, err := ask(context.Background(), e.item, 0, func(ctx context.Context) (struct{}, error) { return struct{}{}, request(ctx) })
 	return err
 }

@@ -255,10 +255,19 @@ func (c *client) mustBeNew(x *call) {
 	c.w.versions[string(version)] = true
 }
 
-// mustNotBeHasty: an elector releases after its work has returned, not before.
+// mustNotBeHasty: an elector releases after its work has returned, not before. A process that has
+// lost its session marks that as over, which frees its members, after all their works have.
 func (c *client) mustNotBeHasty(x *call) {
 	if x.kind == release && c.working && !c.frozen() && !c.hasRunOut() {
 		c.w.violateLocked(c, WorkThenRelease, "the lock is released while the work is still running")
+	}
+	if x.kind != sessionClose || c.process.closing || c.frozen() {
+		return
+	}
+	for _, member := range c.process.clients {
+		if t := member.term; t != nil && member.working && !member.hasRunOut() && c.w.memberOf[c.w.grantOf(member, t.token)] == x.session {
+			c.w.violateLocked(member, WorkThenRelease, "its session is marked as over while the work is still running")
+		}
 	}
 }
 
