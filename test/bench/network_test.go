@@ -166,6 +166,13 @@ func (n *node) roundTrip() time.Duration {
 	return Quantile(n.trips, 0.5)
 }
 
+// forgetTrips has roundTrip be that of the requests from now on.
+func (n *node) forgetTrips() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.trips = nil
+}
+
 func operationOf(r *http.Request) string {
 	_, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 	return operation

@@ -196,7 +196,7 @@ type Shards struct {
 	Engine           string
 	Shards, Replicas int
 	Lease, Heartbeat time.Duration
-	RoundTrip        time.Duration // median of the requests
+	RoundTrip        time.Duration // median of the requests at rest
 
 	Even          time.Duration // from the start of all replicas until each led its part
 	Parts         []int         // how many shards each led then
