@@ -50,7 +50,8 @@ const (
 // batch is the most items that one BatchGetItem takes.
 const batch = 100
 
-// longestID is more than any id of a member has, in bytes, and little enough for a lock's name.
+// longestID is the length of the longest id of a member in bytes. Longer ones are ignored: a lock's
+// name would not hold them.
 const longestID = 256
 
 // handoverTTL is how long a handover that was not deleted is kept, in a table that deletes by ttl.

@@ -97,8 +97,8 @@ func (r *run) lostPulse(pulse lock) {
 	nudge(r.nudged)
 }
 
-// awaitWorks looks after work that goes on although the session is over, until it has returned or
-// another guard looks after it.
+// awaitWorks watches work that goes on although the session is over, until all of it has returned
+// or another guard has taken over.
 func (r *run) awaitWorks() {
 	for lease.Sleep(r.ctx, r.clock, max(r.Heartbeat/4, time.Millisecond)) {
 		r.mu.Lock()

@@ -183,9 +183,9 @@ func (r *run) readRoster(h *household) error {
 	return nil
 }
 
-// exhume ends that members count as dead which are not listed any more. A member that is still
-// listed two leases later either lives, and has written its entry again, or could not be removed:
-// it is watched anew. Called with mu held.
+// exhume forgets dead members that are no longer listed. If one is still listed two leases later,
+// it either runs and has written its entry again, or could not be removed: it is watched again.
+// Called with mu held.
 func (r *run) exhume(h *household) {
 	for id, since := range r.buried {
 		_, listed := r.roster.members[id]
