@@ -206,6 +206,7 @@ type Shards struct {
 	// After each crash, from the send of the replica's last renewal:
 	Again    []time.Duration // until each of its shards was led again
 	AllAgain []time.Duration // until the last of them was
+	Left     [][]int         // how many shards each of the others led then
 
 	Join Moves // one replica more
 	Roll Moves // one replica stops, and another is started then

@@ -183,6 +183,7 @@ func (s *Shards) crash(c *crew, r *replica) error {
 	if _, err := c.even(); err != nil {
 		return err
 	}
+	left := c.parts()
 	r.stop()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -193,6 +194,7 @@ func (s *Shards) crash(c *crew, r *replica) error {
 		latest = max(latest, after)
 	}
 	s.AllAgain = append(s.AllAgain, latest)
+	s.Left = append(s.Left, left)
 	return nil
 }
 
@@ -311,6 +313,7 @@ var _ = Describe("The shards of a group", func() {
 			s, err := members(engine{EngineVirtual, virtualEngine(t)}, 64, 3, 1, 20, 15*time.Second, 10*time.Millisecond)
 			Expect(err).NotTo(HaveOccurred())
 			Expect(s.Parts).To(Equal([]int{21, 21, 22}))
+			Expect(s.Left[0]).To(Equal([]int{32, 32}))
 			Expect(slices.Max(s.Writes)).To(BeNumerically("<=", s.Periods+1))
 			Expect(float64(slices.Max(s.Reads)) / float64(s.Periods)).To(BeNumerically("<=", ShardReadsBudget))
 			Expect(slices.Max(s.AllAgain).Seconds() / s.Lease.Seconds()).To(BeNumerically("<=", ShardCrashBudget))

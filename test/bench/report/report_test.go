@@ -64,6 +64,11 @@ func written(t *testing.T, well bool) string {
 		First: samples(lease, pick(1.01, 1.03)), Taken: samples(lease, 1), CloseRequests: int(pick(1, 2)),
 		FreedFirst: []time.Duration{time.Duration(pick(20, 120)) * time.Millisecond}}})
 	save("crowded", bench.Crowded{Locks: 10_000, Sessions: 3, Periods: 10, Reads: int(pick(30, 40)), Writes: 10})
+	gap := []time.Duration{time.Duration(pick(50, 150)) * time.Millisecond}
+	save("shards", []bench.Shards{{Engine: bench.EngineLocal, Shards: 512, Replicas: 3, Lease: lease, Heartbeat: lease / 3, RoundTrip: 10 * time.Millisecond,
+		Parts: []int{170, 171, 171}, Left: [][]int{{int(pick(256, 250)), 256}}, Periods: 10, Reads: []int{int(pick(32, 60))}, Writes: []int{10},
+		Again: samples(lease, pick(1.02, 1.3)), AllAgain: samples(lease, pick(1.02, 1.3)),
+		Join: bench.Moves{Moved: []int{int(pick(171, 300))}, Took: gap, Gap: gap}, Roll: bench.Moves{Moved: []int{256}, Took: gap, Gap: gap}}})
 	save("takeover", []bench.Takeover{{Engine: bench.EngineLocal, Locks: 10_000, Lease: lease, All: time.Duration(pick(11, 12)) * time.Second, Bare: 10 * time.Second}})
 	save("waiting", []bench.Waiting{{Who: bench.ByLock, Waiters: 1, Heartbeats: 100, Reads: int(pick(110, 130)), ReadUnits: pick(55, 65)}})
 	save("cost", []bench.Cost{{Who: bench.ByLock, Waiters: 2, Lease: lease, Heartbeat: lease / 3, Window: time.Hour,

@@ -24,7 +24,10 @@ func (f *findings) shardVerdictsOf(s bench.Shards) []verdict {
 		}
 		return f.machine(by, "replicas and engine share the machine; the same without its noise is in the rows of virtual time")
 	}
-	spread := slices.Max(s.Parts) - slices.Min(s.Parts)
+	spread := 0
+	for _, parts := range append(s.Left, s.Parts) {
+		spread = max(spread, slices.Max(parts)-slices.Min(parts))
+	}
 	reads, writes := float64(slices.Max(s.Reads))/float64(s.Periods), float64(slices.Max(s.Writes))/float64(s.Periods)
 	latest := multiple(s.AllAgain, 0.99, s.Lease)
 	crash := bench.ShardCrashBudget + 2*float64(s.RoundTrip)/float64(s.Lease)
@@ -32,7 +35,7 @@ func (f *findings) shardVerdictsOf(s bench.Shards) []verdict {
 	verdicts := []verdict{
 		{
 			work: where + ": balance", budget: "no two replicas differ by more than 1 shard",
-			measured: fmt.Sprintf("%v, %s after the start", s.Parts, short(s.Even)), met: spread <= 1, why: fmt.Sprintf("by %d", spread-1),
+			measured: fmt.Sprintf("%v, %s after the start; %v after a crash", s.Parts, short(s.Even), s.Left[0]), met: spread <= 1, why: fmt.Sprintf("by %d", spread-1),
 		},
 		{
 			work: where + ": at rest, requests of a replica, a heartbeat", budget: fmt.Sprintf("1 write, at most %.0f reads", bench.ShardReadsBudget),
