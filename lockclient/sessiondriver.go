@@ -219,6 +219,7 @@ func (d *sessionDriver) close(ctx context.Context) error {
 		return nil
 	}
 	defer d.await(ctx)
+	defer e.hush()
 	return e.item.removeLock(ctx, "") // which ends the belief in all members before it sends anything
 }
 

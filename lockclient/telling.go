@@ -254,6 +254,15 @@ func (e *epoch) tellAfterLoss() {
 	}
 }
 
+// hush has nothing more be told: Close has marked the item, or waiters take the locks when the lease
+// is over. What is under way ends by itself.
+func (e *epoch) hush() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.marked = true
+	e.item.line.clear(&e.wake)
+}
+
 // send sends one request about the session's item.
 func (e *epoch) send(request func(context.Context) error) error {
 	_, err := ask(context.Background(), e.item, 0, func(ctx context.Context) (struct{}, error) { return struct{}{}, request(ctx) })

@@ -1,6 +1,7 @@
 package lockclient_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -223,4 +224,21 @@ func TestCloseWaitsForWhatTheSessionSendsByItself(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestNothingIsToldAfterClose(t *testing.T) {
+	virtually(t, func(w *world) {
+		holder := w.member("holder")
+		_, err := holder.Session.Open(w.ctx)
+		w.Expect(err).NotTo(HaveOccurred())
+		holder.wire.SetHook(func(*wire.Call) wire.Fault { return wire.Refuse() })
+		w.ends(holder.Session.Lost())
+		w.pass(heartbeat) // a repetition is due soon
+		ctx, cancel := context.WithTimeout(w.ctx, time.Second)
+		defer cancel()
+		_ = holder.Session.Close(ctx) // the network refuses it
+		holder.wire.Reset()
+		w.pass(2 * theLease)
+		w.Expect(holder.wire.Count("")).To(BeZero())
+	})
 }
