@@ -254,8 +254,8 @@ func (e *epoch) tellAfterLoss() {
 	}
 }
 
-// hush has nothing more be told: Close has marked the item, or waiters take the locks when the lease
-// is over. What is under way ends by itself.
+// hush has nothing more be told: Close has marked the item, or waiters take the locks when the
+// lease is over. What is under way ends by itself.
 func (e *epoch) hush() {
 	e.mu.Lock()
 	defer e.mu.Unlock()

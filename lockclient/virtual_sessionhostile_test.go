@@ -248,8 +248,10 @@ func TestAnAnnouncedReleaseIsNoticedAtOnceBesideOneThatDrainsForLong(t *testing.
 		w.passWatching(2 * theLease)
 		w.Expect(draining.AnnounceRelease(w.ctx)).To(Succeed())
 		w.passWatching(10*time.Minute + heartbeat/4)
+		waiter.wire.Reset()
 		w.Expect(holder.AnnounceRelease(w.ctx)).To(Succeed())
 		w.passWatching(2 * heartbeat)
+		w.Expect(waiter.wire.Count("")).To(BeNumerically(">=", 20), "it does not look closely")
 		w.releaseIsNoticedWithin(150*time.Millisecond+5*roundTrip, holder, done)
 	})
 }
