@@ -18,6 +18,7 @@ import (
 	"github.com/leaderkit/leaderkit/election"
 	"github.com/leaderkit/leaderkit/lockclient"
 	"github.com/leaderkit/leaderkit/test/dynamotest"
+	"github.com/leaderkit/leaderkit/test/race"
 	"github.com/leaderkit/leaderkit/test/wire"
 )
 
@@ -33,7 +34,7 @@ func electors(t *testing.T) int {
 	t.Helper()
 	text := os.Getenv("ELECTION_ELECTORS")
 	if text == "" {
-		if raced {
+		if race.Enabled {
 			return 200
 		}
 		return 1000

@@ -13,6 +13,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/leaderkit/leaderkit/lockclient"
+	"github.com/leaderkit/leaderkit/test/race"
 	"github.com/leaderkit/leaderkit/test/wire"
 )
 
@@ -92,7 +93,7 @@ func TestHasLockOfAMemberAllocatesNothing(t *testing.T) {
 func TestThousandsOfWaitersShareOneLookAHeartbeatForEachSession(t *testing.T) {
 	const periods = 20
 	many := 3000
-	if raced {
+	if race.Enabled {
 		many = 600
 	}
 	virtually(t, func(w *world) {
@@ -129,7 +130,7 @@ func TestThousandsOfWaitersShareOneLookAHeartbeatForEachSession(t *testing.T) {
 
 func TestADeadSessionsThousandsOfLocksAreTakenOverSixtyFourAtATime(t *testing.T) {
 	many := 2000
-	if raced {
+	if race.Enabled {
 		many = 600
 	}
 	virtually(t, func(w *world) {

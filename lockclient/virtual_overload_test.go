@@ -9,6 +9,7 @@ import (
 
 	. "github.com/onsi/gomega"
 
+	"github.com/leaderkit/leaderkit/test/race"
 	"github.com/leaderkit/leaderkit/test/wire"
 )
 
@@ -38,7 +39,7 @@ func (s *busyServer) hook(*wire.Call) wire.Fault {
 func TestSessionsThatStartTogetherOnABusyServerGetTheirLocks(t *testing.T) {
 	const locks, lease = 300, 2 * time.Second
 	for _, each := range []time.Duration{2 * time.Millisecond, 5 * time.Millisecond, 10 * time.Millisecond, 15 * time.Millisecond} {
-		if raced && each != 10*time.Millisecond {
+		if race.Enabled && each != 10*time.Millisecond {
 			continue // the race detector sees no more in the others
 		}
 		t.Run(fmt.Sprintf("%v a request", each), func(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/leaderkit/leaderkit/lockclient"
+	"github.com/leaderkit/leaderkit/test/race"
 	"github.com/leaderkit/leaderkit/test/wire"
 )
 
@@ -155,7 +156,7 @@ func TestADeadSessionsThousandsOfLocksAreTakenOverFromATableThatThrottlesWithout
 		{"all but 20 writes a second", 1000, func() wire.Hook { return writesASecond(20) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if raced {
+			if race.Enabled {
 				c.many /= 10
 			}
 			virtually(t, func(w *world) {
@@ -188,7 +189,7 @@ func TestADeadSessionsThousandsOfLocksAreTakenOverFromATableThatThrottlesWithout
 func TestAcquiresFromATableThatThrottlesDoNotStarveTheirSession(t *testing.T) {
 	virtually(t, func(w *world) {
 		many := 400
-		if raced {
+		if race.Enabled {
 			many = 100
 		}
 		node := w.member("node")

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/leaderkit/leaderkit/test/race"
 	"github.com/leaderkit/leaderkit/test/wire"
 )
 
@@ -80,7 +81,7 @@ func TestBudgetsOf512ShardsOnThreeReplicas(t *testing.T) {
 
 func TestBudgetsOf10000ShardsOnTenReplicas(t *testing.T) {
 	shards := 10_000
-	if testing.Short() || raced {
+	if testing.Short() || race.Enabled {
 		shards = 1000
 	}
 	each := func(replicas int) (parts []int) {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/leaderkit/leaderkit/election"
 	"github.com/leaderkit/leaderkit/lockclient"
+	"github.com/leaderkit/leaderkit/test/race"
 	"github.com/leaderkit/leaderkit/test/wire"
 )
 
@@ -96,7 +97,7 @@ func (w *world) hold(n *node) (release func()) {
 
 func TestNobodyLeadsAShardTwiceUnderChurn(t *testing.T) {
 	seeds := uint64(6)
-	if testing.Short() || raced {
+	if testing.Short() || race.Enabled {
 		seeds = 2
 	}
 	for seed := range seeds {

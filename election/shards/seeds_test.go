@@ -5,12 +5,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/leaderkit/leaderkit/test/race"
 )
 
 // TestARunIsAFunctionOfItsSeed: what a failure prints can be seen again.
 func TestARunIsAFunctionOfItsSeed(t *testing.T) {
 	from, n := uint64(1), 6
-	if raced {
+	if race.Enabled {
 		n = 2
 	}
 	if *seedsFlag > 0 {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/leaderkit/leaderkit/lockclient"
 	"github.com/leaderkit/leaderkit/test/dynamotest"
+	"github.com/leaderkit/leaderkit/test/race"
 	"github.com/leaderkit/leaderkit/test/wire"
 )
 
@@ -79,7 +80,7 @@ func seedsWanted(t *testing.T) (from uint64, n int) {
 
 func TestSeeds(t *testing.T) {
 	from, n := seedsWanted(t)
-	if raced && n == seedsByDefault {
+	if race.Enabled && n == seedsByDefault {
 		n = 3
 	}
 	var sum figures

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/leaderkit/leaderkit/lockclient"
+	"github.com/leaderkit/leaderkit/test/race"
 	"github.com/leaderkit/leaderkit/test/wire"
 )
 
@@ -198,7 +199,7 @@ func skipOnEngine(t *testing.T) {
 func TestOverloadLevelsOff(t *testing.T) {
 	skipOnEngine(t)
 	for _, c := range overloads {
-		if raced && c.times != 2 {
+		if race.Enabled && c.times != 2 {
 			continue // the race detector sees no more in the others
 		}
 		t.Run(fmt.Sprintf("%v times, %d callers", c.times, c.callers), func(t *testing.T) {
@@ -236,7 +237,7 @@ func TestAMachineThatBecomesSlowKeepsWhatItCan(t *testing.T) {
 	skipOnEngine(t)
 	// least are the parts of its locks that it keeps, and of its capacity that it renews with.
 	for slow, least := range map[float64]struct{ kept, renewed float64 }{2: {1, 0.9}, 3: {0.85, 0.9}, 4: {0.55, 0.9}, 8: {0.08, 0.7}} {
-		if raced && slow != 4 {
+		if race.Enabled && slow != 4 {
 			continue
 		}
 		t.Run(fmt.Sprintf("%v times as slow", slow), func(t *testing.T) {

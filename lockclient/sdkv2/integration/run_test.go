@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/leaderkit/leaderkit/test/race"
 )
 
 func TestTheSpecificationOfLockclientHoldsOnAWSSDKv2(t *testing.T) {
@@ -16,7 +18,7 @@ func TestTheSpecificationOfLockclientHoldsOnAWSSDKv2(t *testing.T) {
 		engine = "leaderkit-engine: endpoint " + endpoint + " "
 	}
 	var flags []string
-	if raceDetector { // what runs in virtual time uses the adapter in the same ways
+	if race.Enabled { // what runs in virtual time uses the adapter in the same ways
 		flags = append(flags, "-race")
 	}
 	said := runOnV2(t, "github.com/leaderkit/leaderkit/test/integration", "integration", flags...)

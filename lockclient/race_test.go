@@ -1,5 +1,0 @@
-//go:build race
-
-package lockclient_test
-
-const raced = true

@@ -1,0 +1,8 @@
+//go:build !race
+
+// Package race tells tests whether the race detector is on. It makes everything ten times as slow,
+// so that large tests are smaller under it.
+package race
+
+// Enabled: the race detector is on.
+const Enabled = false
