@@ -25,6 +25,18 @@ func (n *node) loses() {
 	n.w.Expect(n.believes()).To(BeFalse())
 }
 
+// cutOff returns a node whose session has no members, and is lost because its network is away, and
+// the session's name.
+func (w *world) cutOff() (holder *node, session string) {
+	w.Helper()
+	holder = w.member("holder")
+	session, err := holder.Session.Open(w.ctx)
+	w.Expect(err).NotTo(HaveOccurred())
+	holder.wire.SetHook(func(*wire.Call) wire.Fault { return wire.Refuse() })
+	w.ends(holder.Session.Lost())
+	return holder, session
+}
+
 // waiterFor has a client of its own wait for a lock, and returns it.
 func (w *world) waiterFor(lock string) *node {
 	n := w.node("waiter-for-"+lock, func(c *lockclient.DynamoDBLockClient) { c.LockName = lock })
@@ -112,12 +124,7 @@ func TestASessionWhoseItemIsGoneIsMarkedWhenAllItsMembersAreReleased(t *testing.
 // The network is away when the session is lost, and comes back.
 func TestWhatIsToldAfterALossIsRepeatedUntilTheNetworkAnswers(t *testing.T) {
 	virtually(t, func(w *world) {
-		holder := w.member("holder")
-		_, err := holder.Session.Open(w.ctx) // and no member
-		w.Expect(err).NotTo(HaveOccurred())
-		session := holder.Session.Name()
-		holder.wire.SetHook(func(*wire.Call) wire.Fault { return wire.Refuse() })
-		w.ends(holder.Session.Lost())
+		holder, session := w.cutOff()
 		w.pass(theLease / 2)
 		holder.wire.SetHook(nil)
 		w.pass(heartbeat)
@@ -128,11 +135,7 @@ func TestWhatIsToldAfterALossIsRepeatedUntilTheNetworkAnswers(t *testing.T) {
 
 func TestWhatIsToldAfterALossEndsWithTheLease(t *testing.T) {
 	virtually(t, func(w *world) {
-		holder := w.member("holder")
-		_, err := holder.Session.Open(w.ctx)
-		w.Expect(err).NotTo(HaveOccurred())
-		holder.wire.SetHook(func(*wire.Call) wire.Fault { return wire.Refuse() })
-		w.ends(holder.Session.Lost())
+		holder, _ := w.cutOff()
 		holder.wire.Reset()
 		w.pass(2 * theLease)
 		w.Expect(len(holder.wire.Calls())).To(And(BeNumerically(">", 0), BeNumerically("<", 20)))
@@ -228,11 +231,7 @@ func TestCloseWaitsForWhatTheSessionSendsByItself(t *testing.T) {
 
 func TestNothingIsToldAfterClose(t *testing.T) {
 	virtually(t, func(w *world) {
-		holder := w.member("holder")
-		_, err := holder.Session.Open(w.ctx)
-		w.Expect(err).NotTo(HaveOccurred())
-		holder.wire.SetHook(func(*wire.Call) wire.Fault { return wire.Refuse() })
-		w.ends(holder.Session.Lost())
+		holder, _ := w.cutOff()
 		w.pass(heartbeat) // a repetition is due soon
 		ctx, cancel := context.WithTimeout(w.ctx, time.Second)
 		defer cancel()

@@ -60,15 +60,15 @@ type run struct {
 
 	// What follows is guarded by Replica.mu.
 	state    state
-	err      error                    // what Run returns
-	id       string                   // this member's; "": it has not joined
-	pulse    lock                     // the lock that it holds as long as it lives; nil: none
-	joined   time.Duration            // when it had that lock
-	answered bool                     // the store has answered, ever
-	roster   roster                   // as it was read last
-	buried   map[string]time.Duration // members that count as dead although they are listed, and since when
-	view     *view                    // the assignment; nil: not known yet
-	before   *view                    // the view before it, by which replicas may still lead
+	err      error         // what Run returns
+	id       string        // this member's; "": it has not joined
+	pulse    lock          // the lock that it holds as long as it lives; nil: none
+	joined   time.Duration // when it had that lock
+	answered bool          // the store has answered, ever
+	roster   roster        // as it was read last
+	buried   graves
+	view     *view // the assignment; nil: not known yet
+	before   *view // the view before it, by which replicas may still lead
 
 	shards    map[string]*shard // all that are not elsewhere
 	ready     []*shard          // to be acquired at once
@@ -120,7 +120,7 @@ func (r *Replica) start(ctx context.Context) (*run, error) {
 		kicked: make(chan struct{}, 1), nudged: make(chan struct{}, 1), called: make(chan struct{}, 1), alerted: make(chan struct{}, 1), gone: make(chan struct{}, 1),
 		done: make(chan struct{}), crashed: make(chan struct{}), safe: make(chan struct{}),
 		movers: map[string]bool{}, heard: map[string]map[string]bool{},
-		buried: map[string]time.Duration{}, shards: map[string]*shard{}, draining: map[*shard]bool{},
+		buried: graves{}, shards: map[string]*shard{}, draining: map[*shard]bool{},
 	}
 	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	r.current, r.contact = n, lease.Now(r.clock)
@@ -346,7 +346,7 @@ func (r *run) notice() time.Duration {
 // hasPeers is whether there is another member that may take shards over.
 func (r *run) hasPeers() bool {
 	for id, m := range r.roster.members {
-		if _, dead := r.buried[id]; id != r.id && !m.leaving && !dead {
+		if id != r.id && !m.leaving && !r.buried.has(id) {
 			return true
 		}
 	}

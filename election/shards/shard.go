@@ -110,8 +110,7 @@ func (r *run) want(name string) {
 	s := &shard{name: name, mine: true, since: r.uptime()}
 	r.shards[name] = s
 	former := r.before.owner(name)
-	_, listed := r.roster.members[former]
-	if _, dead := r.buried[former]; listed && !dead && former != r.id {
+	if _, listed := r.roster.members[former]; listed && !r.buried.has(former) && former != r.id {
 		return
 	}
 	s.eager = former != "" && former != r.id

@@ -221,11 +221,10 @@ func (r *run) watchOthers(h *household) {
 	r.mu.Lock()
 	roster, buried := r.roster, maps.Clone(r.buried)
 	r.mu.Unlock()
-	isBuried := func(id string) bool { _, dead := buried[id]; return dead }
-	living := slices.DeleteFunc(slices.Collect(maps.Keys(roster.members)), isBuried)
+	living := slices.DeleteFunc(slices.Collect(maps.Keys(roster.members)), buried.has)
 	watched := watched(living, h.id, func(id string) bool { _, suspected := roster.suspects[id]; return suspected })
 	for id, end := range h.watches {
-		if !slices.Contains(watched, id) && !isBuried(id) {
+		if !slices.Contains(watched, id) && !buried.has(id) {
 			end()
 			delete(h.watches, id)
 		}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/leaderkit/leaderkit/lockclient/lease"
 )
@@ -81,10 +80,10 @@ func keyOf(plan string, members map[string]member) string {
 
 // participants are the members that an assignment is computed for: those that have the same plan
 // and are not dead. Members that leave have no part any more, but still lead what they had.
-func participants(members map[string]member, plan string, dead map[string]time.Duration, withLeaving bool) map[string]member {
+func participants(members map[string]member, plan string, dead graves, withLeaving bool) map[string]member {
 	part := map[string]member{}
 	for id, m := range members {
-		if _, isDead := dead[id]; m.plan == plan && !isDead && (withLeaving || !m.leaving) {
+		if m.plan == plan && !dead.has(id) && (withLeaving || !m.leaving) {
 			part[id] = m
 		}
 	}

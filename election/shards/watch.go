@@ -119,6 +119,14 @@ func (w *watch) remove(ctx context.Context, pause time.Duration) {
 	}
 }
 
+// graves are the members that count as dead although they are listed, and since when.
+type graves map[string]time.Duration
+
+func (g graves) has(id string) bool {
+	_, dead := g[id]
+	return dead
+}
+
 // bury makes this replica count a member as dead, whatever the group's item says.
 func (r *run) bury(id string) {
 	r.mu.Lock()

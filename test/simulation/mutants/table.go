@@ -591,7 +591,7 @@ var mutants = []mutant{
 		{shardTerm, "if held, _ := t.lock.HasLock(); !held {", "if held, _ := t.lock.HasLock(); !held && t.token != 0 {"},
 	}},
 	{name: "shards: some members are not counted", test: shardSeeds, changes: []change{
-		{shardView, "m.plan == plan && !isDead", "m.plan == plan && id[0] < '8' && !isDead"},
+		{shardView, "m.plan == plan && !dead.has(id)", "m.plan == plan && id[0] < '8' && !dead.has(id)"},
 	}},
 	{name: "shards: moves before its work has returned", test: shardSeeds, changes: []change{
 		{shardGo, "\ts.term.cancel(cause)\n", "\ts.term.cancel(cause)\n\tlock := s.lock\n\tgo func() { _ = lock.RemoveLockWithContext(r.ctx) }()\n"},
