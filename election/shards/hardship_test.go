@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go/aws"
 	"github.com/aws/aws-sdk-go/service/dynamodb"
 
+	"github.com/leaderkit/leaderkit/lockclient"
 	"github.com/leaderkit/leaderkit/test/wire"
 )
 
@@ -19,6 +20,19 @@ import (
 // member's entry.
 func aboutEntry(c *wire.Call, does string) bool {
 	return c.Operation == "UpdateItem" && keysIn(c.Body) == groupPrefix+theGroup && strings.HasPrefix(c.UpdateExpression(), does+" "+attrMember)
+}
+
+// setInGroup sets an attribute of the group's item.
+func (w *world) setInGroup(name string, value *dynamodb.AttributeValue) {
+	w.Helper()
+	if _, err := w.admin.UpdateItem(&dynamodb.UpdateItemInput{
+		TableName: aws.String(theTable), Key: map[string]*dynamodb.AttributeValue{"key": text(groupPrefix + theGroup)},
+		UpdateExpression:          aws.String("SET #a = :v"),
+		ExpressionAttributeNames:  map[string]*string{"#a": aws.String(name)},
+		ExpressionAttributeValues: map[string]*dynamodb.AttributeValue{":v": value},
+	}); err != nil {
+		w.Fatal(err)
+	}
 }
 
 // In a group of eight, four know of a death only by the group's item.
@@ -113,6 +127,25 @@ func TestAReplicaWhoseEntryCannotBeChangedSeesWhoDiesAndWhoJoins(t *testing.T) {
 	})
 }
 
+// A watch that begins when another replica has the dead member's lock already has never seen the
+// member's tenure. The name of the lock's holder tells.
+func TestAMemberWhoseLockAnotherHoldsIsDead(t *testing.T) {
+	virtually(t, func(w *world) {
+		w.start3()
+		other := &lockclient.DynamoDBLockClient{LockName: groupPrefix + theGroup + "/ghost", TableName: theTable, Client: w.admin, Identifier: "other",
+			LeaseDuration: time.Hour}
+		if held, err := other.GetLock(); !held {
+			t.Fatal(err)
+		}
+		defer func() { _ = other.RemoveLock() }()
+		w.setInGroup(attrMember+"ghost", &dynamodb.AttributeValue{M: map[string]*dynamodb.AttributeValue{
+			attrPlan: text(w.nodes[0].plan), attrIdentity: text("ghost"), attrWeight: number(1),
+		}})
+		w.pass(2 * theLease)
+		w.balanced(0, 8, 8, 8)
+	})
+}
+
 func TestRubbishInTheGroupsItemDisturbsNobody(t *testing.T) {
 	virtually(t, func(w *world) {
 		w.start3()
@@ -131,14 +164,7 @@ func TestRubbishInTheGroupsItemDisturbsNobody(t *testing.T) {
 			attrChanges:                            number(-1 << 62),
 			"something else":                       text("of a later release"),
 		} {
-			if _, err := w.admin.UpdateItem(&dynamodb.UpdateItemInput{
-				TableName: aws.String(theTable), Key: map[string]*dynamodb.AttributeValue{"key": text(groupPrefix + theGroup)},
-				UpdateExpression:          aws.String("SET #a = :v"),
-				ExpressionAttributeNames:  map[string]*string{"#a": aws.String(name)},
-				ExpressionAttributeValues: map[string]*dynamodb.AttributeValue{":v": value},
-			}); err != nil {
-				t.Fatal(err)
-			}
+			w.setInGroup(name, value)
 		}
 		w.pass(6 * theLease)
 		w.balanced(0, 8, 8, 8)
