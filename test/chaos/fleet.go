@@ -107,13 +107,19 @@ func (f *fleet) checkGaps() {
 	for _, t := range f.tenures {
 		led[t.lock] = append(led[t.lock], t)
 	}
+	var slow []Entry
+	for _, e := range f.Entries {
+		if e.Kind == Slow {
+			slow = append(slow, e)
+		}
+	}
 	for _, lock := range f.Demand.Locks {
 		end := f.Demand.From
 		for _, t := range append(led[lock], &tenure{begun: f.Demand.To, until: f.Demand.To, process: "nobody"}) {
 			begun := min(t.begun, f.Demand.To)
-			slow := f.slowBetween(end, begun)
-			if gap := begun - end - slow; gap > f.Demand.Gap {
-				f.violated(LedAgain, "nobody led %s from %v to %v, for %v beside %v without an answer", lock, end, begun, gap, slow)
+			unanswered := overlap(slow, end, begun)
+			if gap := begun - end - unanswered; gap > f.Demand.Gap {
+				f.violated(LedAgain, "nobody led %s from %v to %v, for %v beside %v without an answer", lock, end, begun, gap, unanswered)
 			} else {
 				f.figures.LongestGap = max(f.figures.LongestGap, gap)
 			}
@@ -122,14 +128,12 @@ func (f *fleet) checkGaps() {
 	}
 }
 
-// slowBetween is how long the engine, or the machine, gave no answer between two moments.
-func (f *fleet) slowBetween(from, to time.Duration) (slow time.Duration) {
-	for _, e := range f.Entries {
-		if e.Kind == Slow {
-			slow += max(min(e.To, to)-max(e.From, from), 0)
-		}
+// overlap is how much of the time between two moments the entries cover.
+func overlap(entries []Entry, from, to time.Duration) (covered time.Duration) {
+	for _, e := range entries {
+		covered += max(min(e.To, to)-max(e.From, from), 0)
 	}
-	return slow
+	return covered
 }
 
 // checkSpread counts how many locks each replica leads at the end.
