@@ -4,5 +4,5 @@
 // so that large tests are smaller under it.
 package race
 
-// Enabled: the race detector is on.
+// Enabled says whether the race detector is on.
 const Enabled = false
